@@ -1,0 +1,1 @@
+"""The `prov` command: parses, calls one function, prints."""

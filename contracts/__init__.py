@@ -1,0 +1,1 @@
+"""Solidity sources, compiled artefacts, and the few lines that load them."""

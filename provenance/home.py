@@ -1,0 +1,106 @@
+"""PROV_HOME: where one party keeps its identity, accounts, chain, store and journal.
+
+::
+
+    home.json                 which chain and which store (strict, versioned)
+    identity/                 issuer key and certificates (0600)
+    accounts/NAME.json        encrypted secp256k1 keystores (0600)
+    chain/                    the embedded chain's SQLite file and lock
+    blocks/                   the embedded block store
+    journal.sqlite            reserved serials and image records
+    prompt.key                HMAC key for prompts in records and logs (0600)
+    safety.log                hash-chained log of blocked requests
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from provenance.canonical import canonical_json, parse_json
+from provenance.errors import FormatError, HomeMissing
+from provenance.files import read_file, write_file
+
+TYPE = "urn:prov:home:v1"
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """The ledger of a home: ``embedded``, or ``rpc`` with everything pinned at first use."""
+
+    kind: str = "embedded"
+    url: str | None = None
+    chain_id: int | None = None
+    genesis: str | None = None
+    contract: str | None = None
+    code_digest: str | None = None
+    first_block: int = 0
+    allow_remote: bool = False
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """The block store of a home: ``folder``, or ``kubo`` with the address of its RPC."""
+
+    kind: str = "folder"
+    url: str | None = None
+    allow_remote: bool = False
+
+
+@dataclass(frozen=True)
+class Home:
+    """One PROV_HOME: its folder and its settings."""
+
+    path: Path
+    chain: ChainSettings = field(default_factory=ChainSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+
+    @staticmethod
+    def default_path() -> Path:
+        """``$PROV_HOME``, or ``~/.prov``."""
+        return Path(os.environ.get("PROV_HOME") or Path.home() / ".prov")
+
+    @classmethod
+    def create(cls, path: Path) -> Home:
+        """Makes the folder and its settings file, or opens what is already there."""
+        if (path / "home.json").exists():
+            return cls.open(path)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home = cls(path)
+        home.save()
+        return home
+
+    @classmethod
+    def open(cls, path: Path | None = None) -> Home:
+        """Opens an existing home; raises HomeMissing or FormatError."""
+        path = path or cls.default_path()
+        settings = path / "home.json"
+        if not settings.exists():
+            raise HomeMissing(f"there is no prov home at {path}", fix="run `prov init`, or set PROV_HOME")
+        raw = parse_json(read_file(settings, limit=1 << 20), str(settings))
+        if not isinstance(raw, dict) or raw.get("type") != TYPE or set(raw) != {"type", "chain", "store"}:
+            raise FormatError(f"{settings} is not a home file", expected=f'type "{TYPE}" with chain and store')
+        return cls(path, _section(ChainSettings, raw["chain"], settings), _section(StoreSettings, raw["store"], settings))
+
+    def save(self) -> None:
+        """Writes the settings file."""
+        value = {"type": TYPE, "chain": asdict(self.chain), "store": asdict(self.store)}
+        write_file(self.path / "home.json", canonical_json(value), mode=0o600)
+
+    def with_chain(self, chain: ChainSettings) -> Home:
+        """The same home on another ledger; not yet saved."""
+        return replace(self, chain=chain)
+
+    def with_store(self, store: StoreSettings) -> Home:
+        """The same home on another block store; not yet saved."""
+        return replace(self, store=store)
+
+
+def _section(kind: Any, raw: Any, file: Path) -> Any:
+    known = set(kind.__dataclass_fields__)
+    if not isinstance(raw, dict) or not set(raw) <= known:
+        extra = sorted(set(raw) - known) if isinstance(raw, dict) else raw
+        raise FormatError(f"{file} has settings that are not known", expected=", ".join(sorted(known)), found=str(extra))
+    return kind(**raw)

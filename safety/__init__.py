@@ -1,0 +1,1 @@
+"""Policy, prompt filter, content filter and watermark."""

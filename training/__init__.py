@@ -1,0 +1,1 @@
+"""Signed dataset in, LoRA adapter with a training attestation out."""
