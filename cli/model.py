@@ -1,0 +1,239 @@
+"""`prov model`: adapters as tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.account import As, AsJson, acting
+from cli.console import emit, note, refusals
+
+if TYPE_CHECKING:
+    from provenance.ledger.protocol import LedgerReader, Token
+
+app = typer.Typer(help="Publish adapters as tokens and look at them.", no_args_is_help=True, rich_markup_mode=None)
+
+TokenNumber = Annotated[int, typer.Argument(min=1, help="Number of the adapter's token.")]
+Reason = Annotated[str, typer.Option(help="Why; it is public and stays on the chain.")]
+
+
+@app.command("publish")
+def publish(
+    adapter: Annotated[Path, typer.Argument(help="A release that `prov train` made.")],
+    dataset: Annotated[Path, typer.Option(help="The signed dataset it was trained on.")],
+    price: Annotated[str | None, typer.Option(help='Offer licences at this price, like "0.01 ether".')] = None,
+    days: Annotated[
+        float | None, typer.Option("--days", "--duration", help="Days a licence lasts; without end when not given.")
+    ] = None,
+    include_data: Annotated[
+        bool, typer.Option(help="Publish the training pictures too, not only their records.")
+    ] = False,
+    account: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish an adapter with its training history and mint its token.
+
+    Example: prov model publish adapter --dataset release --price "0.01 ether" --days 30
+    """
+    with refusals():
+        from provenance.ledger.quantities import duration_of_days, parse_wei
+        from provenance.release import publish_release
+        from provenance.stores import open_store
+        from provenance.trust import TrustStore
+
+        wei = None if price is None else parse_wei(price)
+        duration = duration_of_days(days)
+        terms = {
+            "type": "urn:prov:terms:v1",
+            "price": None if wei is None else str(wei),
+            "duration": None if wei is None else str(duration),
+        }
+        with acting(account) as (home, ledger, signer):
+            token = publish_release(
+                adapter,
+                dataset,
+                home=home,
+                ledger=ledger,
+                store=open_store(home),
+                account=signer,
+                trust=TrustStore.of_home(home),
+                include_data=include_data,
+                terms=terms,
+            )
+            if wei is not None:
+                ledger.set_offer(signer, token.token, price=wei, duration=duration)
+            emit(_facts(ledger, token), _text(ledger, token), as_json=as_json)
+        note(f"next: prov generate PROMPT --model {token.token}")
+
+
+@app.command("show")
+def show(token: TokenNumber, as_json: AsJson = False) -> None:
+    """Show what the ledger knows about an adapter.
+
+    Example: prov model show 1
+    """
+    with refusals():
+        reader = _reader()
+        try:
+            found = reader.token(token)
+            emit(_facts(reader, found), _text(reader, found), as_json=as_json)
+        finally:
+            reader.close()
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List every adapter on this ledger.
+
+    Example: prov model list
+    """
+    with refusals():
+        reader = _reader()
+        try:
+            found = reader.tokens()
+        finally:
+            reader.close()
+        lines = [
+            f"{each.token:>4}  weights {each.weights[:16]}…  owner {each.owner}{'  revoked' if each.revoked_at else ''}"
+            for each in found
+        ]
+        emit([asdict(each) for each in found], "\n".join(lines) or "no adapter yet", as_json=as_json)
+
+
+@app.command("parents")
+def parents(token: TokenNumber, as_json: AsJson = False) -> None:
+    """Show what an adapter was made from, as far as the ledger holds it.
+
+    Example: prov model parents 1
+    """
+    with refusals():
+        reader = _reader()
+        try:
+            found = reader.token(token)
+            parent = reader.token_of_weights(found.base)
+        finally:
+            reader.close()
+        emit(
+            {
+                "token": token,
+                "base": found.base,
+                "dataset": found.dataset,
+                "adapters": [parent.token] if parent else [],
+            },
+            f"base      {found.base}\n"
+            f"dataset   {found.dataset}\n"
+            f"adapters  {f'token {parent.token}' if parent else 'none recorded'}",
+            as_json=as_json,
+        )
+
+
+@app.command("revoke")
+def revoke(token: TokenNumber, reason: Reason, account: As = None, as_json: AsJson = False) -> None:
+    """Withdraw an adapter for good; images made with it will verify as revoked.
+
+    Example: prov model revoke 1 --reason "a rights holder objected"
+    """
+    with refusals(), acting(account) as (_, ledger, signer):
+        token_now = ledger.revoke_adapter(signer, token, reason=reason)
+        emit(_facts(ledger, token_now), _text(ledger, token_now), as_json=as_json)
+
+
+@app.command("revoke-consent")
+def revoke_consent(
+    token: TokenNumber,
+    reason: Reason,
+    record: Annotated[str | None, typer.Option(help="Digest of the dataset record.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Or the picture's path in the dataset; needs --dataset.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The signed dataset that has the picture.")] = None,
+    account: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """State that consent to a training picture was withdrawn; the adapter's images will verify as revoked.
+
+    Example: prov model revoke-consent 1 --picture data/cat.png --dataset release --reason "consent withdrawn"
+    """
+    with refusals():
+        digest = _record_digest(record, picture, dataset)
+        with acting(account) as (_, ledger, signer):
+            revoked = ledger.revoke_consent(signer, token, record=digest, reason=reason)
+        emit(asdict(revoked), f"token {token}: consent to record {digest} is withdrawn", as_json=as_json)
+
+
+@app.command("transfer")
+def transfer(
+    token: TokenNumber,
+    to: Annotated[str, typer.Argument(help="The new owner: an address, or an account of this home.")],
+    account: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand an adapter to another owner; its offer ends, licences sold stay valid.
+
+    Example: prov model transfer 1 studio
+    """
+    with refusals():
+        from provenance.ledger.accounts import resolve_address
+
+        with acting(account) as (home, ledger, signer):
+            token_now = ledger.transfer(signer, token, resolve_address(home, to))
+            emit(_facts(ledger, token_now), _text(ledger, token_now), as_json=as_json)
+
+
+def _reader() -> LedgerReader:
+    from provenance.home import Home
+    from provenance.ledger import open_reader
+
+    return open_reader(Home.open())
+
+
+def _record_digest(record: str | None, picture: str | None, dataset: Path | None) -> str:
+    from provenance.errors import LedgerLookupError, UsageError
+
+    if record is not None and picture is None:
+        return record.lower()
+    if record is not None or picture is None or dataset is None:
+        raise UsageError("give either --record DIGEST, or --picture PATH with --dataset RELEASE")
+    from provenance.dataset import verify_dataset
+    from provenance.trust import home_and_files
+
+    manifest = verify_dataset(dataset, home_and_files([]))
+    for each in manifest.records:
+        if each.path == picture:
+            return each.digest
+    raise LedgerLookupError(
+        f"the dataset {manifest.name} has no picture {picture}", expected=f"a path like {manifest.records[0].path}"
+    )
+
+
+def _facts(reader: LedgerReader, token: Token) -> dict[str, Any]:
+    offer = reader.offer(token.token)
+    return {
+        **asdict(token),
+        "offer": {"price": str(offer.price), "duration": offer.duration} if offer else None,
+        "consent_revocations": [asdict(each) for each in reader.consent_revocations(token.token)],
+    }
+
+
+def _text(reader: LedgerReader, token: Token) -> str:
+    from provenance.ledger.quantities import format_date, format_duration, format_wei
+
+    offer = reader.offer(token.token)
+    lines = [
+        f"token     {token.token} of {reader.identity.contract}, chain {reader.identity.chain_id}",
+        f"owner     {token.owner}",
+        f"maker     {token.maker}",
+        f"minted    {format_date(token.minted_at)}",
+        f"weights   {token.weights}",
+        f"dataset   {token.dataset}",
+        f"base      {token.base}",
+        f"terms     {token.terms}",
+        f"release   {token.cid}",
+        f"offer     {f'{format_wei(offer.price)} for {format_duration(offer.duration)}' if offer else 'not for sale'}",
+    ]
+    if token.revoked_at is not None:
+        lines.append(f"revoked   {format_date(token.revoked_at)}: {token.reason}")
+    for each in reader.consent_revocations(token.token):
+        lines.append(f"consent   withdrawn {format_date(each.revoked_at)} for record {each.record}: {each.reason}")
+    return "\n".join(lines)
