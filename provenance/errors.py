@@ -10,6 +10,7 @@
     ├── FormatError                         bytes that are not what their name says
     ├── DatasetError                        a dataset that cannot be signed or does not verify
     ├── AdapterError                        an adapter that cannot be signed or does not verify
+    ├── BaseRefused                         a base model of an unknown kind, or in an unsafe format
     ├── RecordError                         a record or journal entry is wrong
     ├── CredentialsError                    Content Credentials cannot be written
     ├── BlockCorrupt                        stored bytes do not hash to their CID
@@ -18,6 +19,7 @@
     ├── UsageError                 exit 2   the command was called wrongly
     └── Unavailable                exit 3   something needed could not answer
         ├── HomeMissing                     no home here yet
+        ├── BaseUnavailable                 a base model cannot be fetched
         ├── StoreUnavailable
         │   └── BlockMissing
         └── LedgerUnavailable
@@ -79,6 +81,10 @@ class AdapterError(ProvenanceError):
     """An adapter that cannot be signed or does not verify."""
 
 
+class BaseRefused(ProvenanceError):
+    """A base model of an unknown kind, or in an unsafe format."""
+
+
 class RecordError(ProvenanceError):
     """An image record or a journal entry is wrong."""
 
@@ -113,6 +119,10 @@ class Unavailable(ProvenanceError):
 
 class HomeMissing(Unavailable):
     """There is no home here yet."""
+
+
+class BaseUnavailable(Unavailable):
+    """A base model is neither on this machine nor to be fetched."""
 
 
 class StoreUnavailable(Unavailable):

@@ -1,0 +1,218 @@
+"""Adapter releases: weights, with a signed statement of the dataset, base and code they were made from.
+
+::
+
+    RELEASE/adapter/adapter.safetensors   the weights, and beside them the settings and samples of the run
+    RELEASE/adapter.dsse.json             in-toto statement over every file in adapter/, predicate SLSA provenance v1
+    RELEASE/adapter.sig                   model signing bundle over the folder
+    RELEASE/issuer.pem, issuer.pub.pem    the signer's certificate and root, and its public key
+    RELEASE/dataset.dsse.json, dataset.sig, dataset/{records.jsonl,croissant.json}   the dataset's, without pictures
+
+When the dataset has another issuer, its certificates follow the adapter's in ``issuer.pem``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from provenance import manifest
+from provenance.canonical import Json, sha256_hex
+from provenance.errors import AdapterError, FormatError
+from provenance.faults import Faults
+from provenance.files import read_file, write_file
+from provenance.folders import list_files
+from provenance.identity import Issuer
+from provenance.manifest import CHAIN, DatasetManifest, read_statement, verify_dataset_files
+from provenance.moments import parse_moment
+from provenance.oms import verify_bundle
+from provenance.signing import sign_tree
+from provenance.statement import Statement, is_digest
+from provenance.tensors import read_header
+from provenance.trust import TrustStore, VerifiedIssuer
+
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+TREE = "adapter/"
+WEIGHTS = "adapter.safetensors"
+STATEMENT, BUNDLE = "adapter.dsse.json", "adapter.sig"
+CHANGED = "get the release again from whoever signed it"
+
+Read = Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
+class AdapterManifest:
+    """A verified adapter: what it is (``weights_digest``), and what it was made from; digests are SHA-256 in hex.
+
+    ``digest`` names the statement, ``files`` maps each file below ``adapter/`` to its SHA-256, ``dataset`` is the
+    dataset's own statement where the release carries it, and ``root`` is None when read from a block store.
+    """
+
+    digest: str
+    weights_digest: str
+    dataset_digest: str
+    base_digest: str
+    base_id: str
+    issuer: VerifiedIssuer
+    predicate: Json
+    files: dict[str, str]
+    root: Path | None
+    dataset: DatasetManifest | None
+    _read: Read = field(repr=False, compare=False)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file below ``adapter/``, opened once and equal to what was signed; raises AdapterError."""
+        if name not in self.files:
+            raise AdapterError(f"{name} is not part of the adapter", expected=", ".join(sorted(self.files)))
+        return _signed(self._read, name, self.files[name])
+
+
+def sign_adapter(
+    release: Path, *, issuer: Issuer, predicate: Json, dataset: DatasetManifest | None = None
+) -> AdapterManifest:
+    """Signs the files in ``RELEASE/adapter/``; with ``dataset``, its statement and records go into the release too.
+
+    ``predicate`` is SLSA provenance v1 whose resolvedDependencies ``dataset``, ``base`` (with its id as ``uri``) and
+    ``code`` have SHA-256 digests. Raises AdapterError or FormatError.
+    """
+    faults = Faults()
+    names = list_files(release / TREE, faults)
+    faults.refuse(AdapterError, f"{release / TREE} cannot be signed")
+    subjects = {name: sha256_hex(read_file(release / TREE / name)) for name in names}
+    statement = Statement(subjects, PREDICATE_TYPE, predicate)
+    _check_weights(subjects, lambda name: read_file(release / name))
+    if dataset is not None and _dependency(predicate, "dataset")["digest"]["sha256"] != dataset.digest:
+        raise AdapterError("the training statement names another dataset", expected=dataset.digest)
+    sign_tree(release, TREE, STATEMENT, BUNDLE, statement, issuer)
+    if dataset is not None:
+        _carry_dataset(release, issuer, dataset)
+    return verify_adapter(release, TrustStore(frozenset({issuer.root_digest})))
+
+
+def verify_adapter(release: Path, trust: TrustStore, *, require_trusted: bool = True) -> AdapterManifest:
+    """Verifies a release folder: signatures, every file, nothing added or taken away, and the dataset it carries.
+
+    Raises a ProvenanceError naming the file. The dataset's issuer need not be trusted here: see ``dataset.issuer``.
+    """
+    if not (release / STATEMENT).exists():
+        raise AdapterError(
+            f"{release} is not a signed adapter",
+            expected=f"{STATEMENT} beside a folder adapter/",
+            fix="give the folder that `prov train` made",
+        )
+    faults = Faults()
+    present = frozenset(list_files(release / TREE, faults)) if (release / TREE).is_dir() else frozenset()
+    faults.refuse(AdapterError, f"{release} has files that are not safe to read", fix=CHANGED)
+
+    def read(name: str) -> bytes:
+        return read_file(release / name)
+
+    dataset = None
+    if (release / manifest.STATEMENT).exists():
+        dataset = verify_dataset_files(read, trust, with_data=False, require_trusted=False)
+    return _verify(read, trust, release, present, dataset, require_trusted)
+
+
+def verify_adapter_files(
+    read: Read, trust: TrustStore, *, dataset: DatasetManifest | None = None, require_trusted: bool = True
+) -> AdapterManifest:
+    """Verifies a release through ``read(name)``, names as in a release folder; ``dataset`` must be the one trained on.
+
+    Raises a ProvenanceError, or whatever ``read`` raises for a file it cannot get.
+    """
+    return _verify(read, trust, None, None, dataset, require_trusted)
+
+
+def _verify(
+    read: Read,
+    trust: TrustStore,
+    root: Path | None,
+    present: frozenset[str] | None,
+    dataset: DatasetManifest | None,
+    require_trusted: bool,
+) -> AdapterManifest:
+    envelope, statement, issuer = read_statement(read, STATEMENT, PREDICATE_TYPE, trust)
+    if require_trusted:
+        issuer.require_trusted(STATEMENT)
+    issuer.require_valid_at(_finished(statement.predicate), STATEMENT)
+    verify_bundle(read(BUNDLE), issuer.public_key, statement.subjects, BUNDLE)
+    faults = Faults()
+    if present is not None:
+        for missing in sorted(statement.subjects.keys() - present):
+            faults.add(missing, "is signed but missing")
+        for extra in sorted(present - statement.subjects.keys()):
+            faults.add(extra, "is there but not signed")
+        faults.refuse(AdapterError, "the adapter is not what was signed", fix=CHANGED)
+    for name, digest in statement.subjects.items():
+        if name != WEIGHTS:
+            _signed(read, name, digest)
+    _check_weights(statement.subjects, read)
+    base = _dependency(statement.predicate, "base")
+    used = _dependency(statement.predicate, "dataset")["digest"]["sha256"]
+    if dataset is not None and dataset.digest != used:
+        raise AdapterError(
+            "the release carries another dataset than it was trained on", expected=used, found=dataset.digest
+        )
+    if not isinstance(base.get("uri"), str):
+        raise FormatError(f"{STATEMENT} does not name its base model", expected='a "uri"')
+    return AdapterManifest(
+        digest=envelope.digest,
+        weights_digest=statement.subjects[WEIGHTS],
+        dataset_digest=used,
+        base_digest=base["digest"]["sha256"],
+        base_id=base["uri"],
+        issuer=issuer,
+        predicate=statement.predicate,
+        files=statement.subjects,
+        root=root,
+        dataset=dataset,
+        _read=read,
+    )
+
+
+def _check_weights(subjects: dict[str, str], read: Read) -> None:
+    if WEIGHTS not in subjects:
+        raise AdapterError("the adapter has no weights", expected=WEIGHTS, found=", ".join(sorted(subjects)[:20]))
+    read_header(_signed(read, WEIGHTS, subjects[WEIGHTS]), WEIGHTS)
+
+
+def _signed(read: Read, name: str, digest: str) -> bytes:
+    data = read(TREE + name)
+    found = sha256_hex(data)
+    if found != digest:
+        raise AdapterError(f"{name} was changed after signing", expected=f"SHA-256 {digest}", found=found, fix=CHANGED)
+    return data
+
+
+def _dependency(predicate: Json, name: str) -> Json:
+    try:
+        entries = predicate["buildDefinition"]["resolvedDependencies"]
+        found = [entry for entry in entries if entry["name"] == name]
+        if len(found) == 1 and is_digest(found[0]["digest"]["sha256"]):
+            return dict(found[0])
+    except (KeyError, TypeError):
+        pass
+    raise FormatError(
+        f"{STATEMENT} does not say which {name} was used", expected=f'one resolvedDependency "{name}" with its SHA-256'
+    )
+
+
+def _finished(predicate: Json) -> datetime:
+    for name in ("dataset", "base", "code"):
+        _dependency(predicate, name)
+    match predicate:
+        case {"runDetails": {"metadata": {"finishedOn": str(finished)}}}:
+            return parse_moment(finished, STATEMENT)
+        case _:
+            raise FormatError(
+                f"{STATEMENT} does not say when training ended", expected="runDetails.metadata.finishedOn"
+            )
+
+
+def _carry_dataset(release: Path, issuer: Issuer, dataset: DatasetManifest) -> None:
+    for name in manifest.FILES:
+        write_file(release / name, dataset.read_part(name))
+    if dataset.issuer.key_id != issuer.key_id:
+        write_file(release / CHAIN, issuer.certificates_pem + dataset.read_part(CHAIN))

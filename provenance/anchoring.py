@@ -1,0 +1,73 @@
+"""Anchoring: everything recorded since the last time, put in the store and its Merkle roots on the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from provenance.batch import MAX_BATCH, batch_files, batch_root
+from provenance.certificates import certificate_digest, parse_certificates
+from provenance.errors import RecordError
+from provenance.files import read_file
+from provenance.home import Home
+from provenance.journal import Journal
+from provenance.ledger.protocol import Account, Batch, Ledger
+from provenance.stores import add_tree
+from provenance.stores.protocol import BlockStore
+
+Progress = Callable[[int, int], None]
+
+
+def anchor_pending(
+    home: Home,
+    ledger: Ledger,
+    store: BlockStore,
+    journal: Journal,
+    account: Account,
+    *,
+    progress: Progress | None = None,
+) -> list[Batch]:
+    """Anchors every recorded serial of the account's streams, at most 4096 to a transaction; returns new batches.
+
+    May be killed and run again at any point: what the ledger already holds is recognised, not sent twice. Serials
+    reserved by processes that died are anchored as void records; one still being made ends its stream's batch. The
+    home's root certificate is registered to the account first, so that anyone can tie credentials to it.
+    """
+    chain = read_file(home.path / "identity" / "issuer.pem", limit=1 << 20)
+    streams = [s for s in journal.streams() if ledger.stream(s).holder == account.address]
+    for stream in streams:
+        _recognise(ledger, journal, stream)
+        journal.void_abandoned(stream)
+    total = sum(journal.waiting(stream) for stream in streams)
+    if total:
+        root = certificate_digest(parse_certificates(chain)[-1])
+        if root not in ledger.issuers(account.address):
+            ledger.register_issuer(account, root)
+    batches: list[Batch] = []
+    for stream in streams:
+        while entries := journal.unanchored(stream, first=ledger.next_serial(stream), limit=MAX_BATCH):
+            cid = str(add_tree(store, batch_files(entries, chain)))
+            store.keep(cid)
+            batch = ledger.anchor(
+                account, stream=stream, first=entries[0].serial, count=len(entries), root=batch_root(entries), cid=cid
+            )
+            journal.mark_anchored(batch)
+            batches.append(batch)
+            if progress is not None:
+                progress(sum(b.count for b in batches), total)
+    return batches
+
+
+def _recognise(ledger: Ledger, journal: Journal, stream: int) -> None:
+    """Marks what the ledger holds already: a run that died after its transaction left it unmarked."""
+    for batch in ledger.batches(stream):
+        if not journal.has_unmarked(batch.stream, batch.first, batch.count):
+            continue
+        entries = journal.unanchored(stream, first=batch.first, limit=batch.count)
+        if len(entries) != batch.count or batch_root(entries) != batch.root:
+            raise RecordError(
+                f"the ledger holds other records for serials {batch.first} to {batch.first + batch.count - 1} of "
+                f"stream {stream} than this journal",
+                expected=f"root {batch.root}",
+                fix="two copies of one home made images in the same stream; restore the journal that anchored them",
+            )
+        journal.mark_anchored(batch)

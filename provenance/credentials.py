@@ -1,0 +1,310 @@
+"""Content Credentials: the C2PA manifest that a picture carries, written and read with c2pa-python.
+
+The manifest says: created by a trained model, watermarked (the soft binding names the payload), and our own
+assertion, which names the ledger, the record, the adapter and the pixels. Nothing is fetched from any network:
+remote manifests and OCSP are off, and so are thumbnails.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from provenance.canonical import Json
+from provenance.errors import CredentialsError
+from provenance.record import Origin
+
+if TYPE_CHECKING:
+    import c2pa
+
+ASSERTION_LABEL = "org.prov.image"
+SOFT_BINDING_LABEL = "c2pa.soft-binding"
+ACTIONS_LABEL = "c2pa.actions.v2"
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+GENERATOR = "prov"
+
+UNTRUSTED, EXPIRED, OTHER_PIXELS = (
+    "signingCredential.untrusted",
+    "signingCredential.expired",
+    "assertion.dataHash.mismatch",
+)
+SIGNED = "claimSignature.validated"
+
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_PAYLOAD = re.compile(r"[0-9a-f]{16}")
+
+
+def soft_binding_algorithm(backend: str) -> str:
+    """The name of a watermark backend in soft bindings, with the version of our payload code."""
+    return f"org.prov.{backend.lower()}.1"
+
+
+class CredentialSigner(Protocol):
+    """Whoever signs credentials: an ES256 key and its certificates, leaf first."""
+
+    @property
+    def certificates_pem(self) -> bytes:
+        """Leaf and root as PEM."""
+
+    def sign(self, data: bytes) -> bytes:
+        """An ECDSA P-256 signature over SHA-256 of the data, in DER."""
+
+
+@dataclass(frozen=True)
+class ProvAssertion:
+    """What our own assertion says; ``adapter`` is the weights digest, ``issuer`` the root certificate's digest."""
+
+    payload: str
+    record: str
+    chain_id: int
+    contract: str
+    token: int
+    adapter: str | None
+    dataset: str | None
+    pixels: str
+    issuer: str
+
+    @classmethod
+    def of(cls, origin: Origin, serial: int, pixels: str) -> ProvAssertion:
+        """The assertion for one serial of an origin; ``pixels`` is ``pixels_digest`` of the encoded picture."""
+        return cls(
+            payload=f"{origin.payload(serial):016x}",
+            record=origin.record_id(serial),
+            chain_id=origin.chain_id,
+            contract=origin.contract,
+            token=origin.token,
+            adapter=origin.weights,
+            dataset=origin.dataset,
+            pixels=pixels,
+            issuer=origin.issuer,
+        )
+
+    @classmethod
+    def parse(cls, value: Any) -> ProvAssertion:
+        """Reads an assertion strictly; raises CredentialsError."""
+        if not isinstance(value, dict) or set(value) != {field.name for field in fields(cls)}:
+            raise CredentialsError(f"the {ASSERTION_LABEL} assertion has missing or unknown fields")
+        for name, check in _CHECKS.items():
+            if not check(value[name]):
+                raise CredentialsError(f"the {ASSERTION_LABEL} assertion's {name} is wrong", found=repr(value[name])[:100])
+        return cls(**value)
+
+    def to_json(self) -> Json:
+        """The assertion as a JSON object; C2PA stores it as CBOR."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SignedImage:
+    """A picture with its credentials embedded, and the manifest store by itself."""
+
+    data: bytes
+    manifest: bytes
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What was read from a picture.
+
+    ``state``: ``absent``; ``invalid`` (``failures`` says why); ``expired``: intact, but its certificate has since
+    expired, so that only an anchor can date it; ``untrusted``: intact, by an issuer not among the roots given;
+    ``trusted``. ``fault`` says what is wrong with our own assertion, if that is all that is wrong.
+    """
+
+    state: str
+    failures: tuple[str, ...] = ()
+    assertion: ProvAssertion | None = None
+    soft_binding: tuple[str, str] | None = None
+    source_type: str | None = None
+    issuer_name: str = ""
+    certificate_serial: str = ""
+    generator: str = ""
+    fault: str | None = None
+
+
+def sign_image(
+    image: bytes, media_type: str, *, issuer: CredentialSigner, assertion: ProvAssertion, soft_binding: str, title: str
+) -> SignedImage:
+    """Embeds signed credentials in a PNG, JPEG or WebP file; pixels stay as they are.
+
+    ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload. Raises
+    CredentialsError.
+    """
+    import c2pa
+
+    manifest = {
+        "claim_generator_info": [{"name": GENERATOR, "version": _version()}],
+        "title": title,
+        "format": media_type,
+        "assertions": [
+            {"label": ACTIONS_LABEL, "data": {"actions": _actions()}},
+            {
+                "label": SOFT_BINDING_LABEL,
+                "data": {"alg": soft_binding, "blocks": [{"scope": {}, "value": assertion.payload}]},
+            },
+            {"label": ASSERTION_LABEL, "data": assertion.to_json()},
+        ],
+    }
+    output = io.BytesIO()
+    try:
+        with _context(b"") as context, c2pa.Builder(json.dumps(manifest), context=context) as builder:
+            algorithm = c2pa.C2paSigningAlg.ES256
+            with c2pa.Signer.from_callback(issuer.sign, algorithm, issuer.certificates_pem.decode()) as signer:
+                store = builder.sign(signer, media_type, io.BytesIO(image), output)
+    except c2pa.C2paError as error:
+        raise CredentialsError(
+            f"credentials cannot be written into {title}", found=str(error)[:300], fix="check `prov init` and the file"
+        ) from error
+    if not store:
+        raise CredentialsError(f"credentials cannot be written into {title}", found="no manifest store was returned")
+    return SignedImage(output.getvalue(), bytes(store))
+
+
+def read_credentials(
+    image: bytes, media_type: str, anchors_pem: bytes = b"", *, manifest: bytes | None = None
+) -> Credentials:
+    """Reads and validates the credentials of a picture against root certificates; never raises for bad ones.
+
+    With ``manifest``, a manifest store kept elsewhere is read instead of the embedded one, and the picture may be
+    another encoding of its pixels: then a different data hash is no failure.
+    """
+    import c2pa
+
+    try:
+        with _context(anchors_pem) as context:
+            reader = c2pa.Reader.try_create(media_type, io.BytesIO(image), manifest, context=context)
+            if reader is None:
+                return Credentials("absent")
+            with reader:
+                report = json.loads(reader.json())
+    except c2pa.C2paError.RemoteManifest:
+        return Credentials("absent", failures=("a remote manifest is named; it is never fetched",))
+    except c2pa.C2paError as error:
+        return Credentials("invalid", failures=(_printable(str(error)),))
+    return _interpret(report, forgiven=frozenset() if manifest is None else frozenset({OTHER_PIXELS}))
+
+
+def _interpret(report: Json, forgiven: frozenset[str]) -> Credentials:
+    results = report.get("validation_results") or {}
+    active = results.get("activeManifest") or {}
+    codes = [entry.get("code", "") for entry in active.get("failure", [])]
+    for delta in results.get("ingredientDeltas") or []:
+        codes += [entry.get("code", "") for entry in (delta.get("validationDeltas") or {}).get("failure", [])]
+    failures = sorted({_printable(code) for code in codes} - forgiven)
+    signed = any(entry.get("code") == SIGNED for entry in active.get("success", []))
+    intact = signed and report.get("validation_state") in ("Valid", "Trusted", *(["Invalid"] if forgiven else []))
+    if intact and not failures:
+        state = "trusted"
+    elif intact and failures == [UNTRUSTED]:
+        state = "untrusted"
+    elif signed and EXPIRED in failures and set(failures) <= {EXPIRED, UNTRUSTED}:
+        state = "expired"
+    else:
+        state = "invalid"
+    if state == "trusted" and not any(e.get("code") == "signingCredential.trusted" for e in active.get("success", [])):
+        state = "untrusted"
+    manifest = (report.get("manifests") or {}).get(report.get("active_manifest") or "") or {}
+    return _describe(state, tuple(failures), manifest)
+
+
+def _describe(state: str, failures: tuple[str, ...], manifest: Json) -> Credentials:
+    assertions = [a for a in manifest.get("assertions", []) if isinstance(a, dict)]
+    ours = [a.get("data") for a in assertions if str(a.get("label", "")).startswith(ASSERTION_LABEL)]
+    bindings = [a.get("data") for a in assertions if str(a.get("label", "")).startswith(SOFT_BINDING_LABEL)]
+    assertion, fault = None, None
+    if len(ours) > 1:
+        fault = f"there are {len(ours)} {ASSERTION_LABEL} assertions"
+    elif ours:
+        try:
+            assertion = ProvAssertion.parse(ours[0])
+        except CredentialsError as error:
+            fault = error.what
+    signature = manifest.get("signature_info") or {}
+    generators = manifest.get("claim_generator_info") or [{}]
+    return Credentials(
+        state=state,
+        failures=failures,
+        assertion=assertion,
+        soft_binding=_binding(bindings),
+        source_type=_source_type(assertions),
+        issuer_name=_printable(str(signature.get("issuer", ""))),
+        certificate_serial=str(signature.get("cert_serial_number", "")),
+        generator=_printable(f"{generators[0].get('name', '')} {generators[0].get('version', '')}".strip()),
+        fault=fault,
+    )
+
+
+def _binding(bindings: list[Any]) -> tuple[str, str] | None:
+    if len(bindings) != 1 or not isinstance(bindings[0], dict):
+        return None
+    blocks = bindings[0].get("blocks")
+    if not isinstance(blocks, list) or len(blocks) != 1 or not isinstance(blocks[0], dict):
+        return None
+    return str(bindings[0].get("alg", ""))[:100], str(blocks[0].get("value", ""))[:100]
+
+
+def _source_type(assertions: list[Json]) -> str | None:
+    for assertion in assertions:
+        if str(assertion.get("label", "")).startswith("c2pa.actions") and isinstance(assertion.get("data"), dict):
+            for action in assertion["data"].get("actions", []):
+                if isinstance(action, dict) and action.get("action") == "c2pa.created":
+                    return str(action.get("digitalSourceType"))
+    return None
+
+
+def _actions() -> list[Json]:
+    agent = {"name": GENERATOR, "version": _version()}
+    return [
+        {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE, "softwareAgent": agent},
+        {"action": "c2pa.watermarked.bound", "softwareAgent": agent},
+    ]
+
+
+def _context(anchors_pem: bytes) -> c2pa.Context:
+    import c2pa
+
+    settings: Json = {
+        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True},
+        "builder": {"thumbnail": {"enabled": False}},
+    }
+    if anchors_pem:
+        settings["trust"] = {"trust_anchors": anchors_pem.decode()}
+    return c2pa.Context(c2pa.Settings.from_dict(settings))
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("prov")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+
+
+def _hex(pattern: re.Pattern[str], *, optional: bool = False) -> Callable[[Any], bool]:
+    return lambda value: (optional and value is None) or (isinstance(value, str) and bool(pattern.fullmatch(value)))
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "payload": _hex(_PAYLOAD),
+    "record": lambda value: isinstance(value, str) and value.startswith("urn:prov:image:") and len(value) < 200,
+    "chain_id": _whole,
+    "contract": _hex(re.compile(r"0x[0-9a-f]{40}")),
+    "token": _whole,
+    "adapter": _hex(_HEX64, optional=True),
+    "dataset": _hex(_HEX64, optional=True),
+    "pixels": _hex(_HEX64),
+    "issuer": _hex(_HEX64),
+}

@@ -1,0 +1,96 @@
+"""A marked picture becomes a file with a history: encode, sign, record, and only then write."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provenance.canonical import Json
+from provenance.credentials import CredentialSigner, ProvAssertion, sign_image, soft_binding_algorithm
+from provenance.errors import UsageError
+from provenance.files import write_file
+from provenance.images import SUFFIXES, decode_image
+from provenance.journal import Journal
+from provenance.record import ImageRecord, Origin, build_record, pixels_digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Making:
+    """How one picture was made, as its record tells it; ``watermark`` is ``{"backend", "p_value"}``."""
+
+    generator: str
+    prompt: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    safety: tuple[Json, ...]
+    watermark: Json
+
+
+def issue_image(
+    picture: NDArray[np.uint8],
+    path: Path,
+    *,
+    origin: Origin,
+    serial: int,
+    making: Making,
+    issuer: CredentialSigner,
+    journal: Journal,
+) -> ImageRecord:
+    """Writes a watermarked (H, W, 3) picture with its credentials, after its record is durable in the journal.
+
+    The suffix of ``path`` chooses PNG, JPEG or WebP. A crash leaves a record without a picture, never the reverse.
+    Raises UsageError or CredentialsError before anything is recorded.
+    """
+    import numpy as np
+
+    media_type = SUFFIXES.get(path.suffix.lower())
+    if media_type is None:
+        raise UsageError(f"pictures cannot be written as {path.suffix or path.name}", expected=", ".join(SUFFIXES))
+    encoded = encode_image(picture, media_type)
+    delivered = np.asarray(decode_image(encoded, path.name))
+    signed = sign_image(
+        encoded,
+        media_type,
+        issuer=issuer,
+        assertion=ProvAssertion.of(origin, serial, pixels_digest(delivered)),
+        soft_binding=soft_binding_algorithm(str(making.watermark["backend"])),
+        title=path.name,
+    )
+    record = build_record(
+        signed.data,
+        origin=origin,
+        serial=serial,
+        manifest=signed.manifest,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        generator=making.generator,
+        prompt=making.prompt,
+        parameters=making.parameters,
+        safety=making.safety,
+        watermark=making.watermark,
+    )
+    journal.store(record, signed.manifest)
+    write_file(path, signed.data)
+    return record
+
+
+def encode_image(picture: NDArray[np.uint8], media_type: str) -> bytes:
+    """An (H, W, 3) uint8 picture as PNG, JPEG (quality 95, no chroma subsampling) or lossless WebP."""
+    from PIL import Image
+
+    options: dict[str, dict[str, Any]] = {
+        "image/png": {"format": "PNG"},
+        "image/jpeg": {"format": "JPEG", "quality": JPEG_QUALITY, "subsampling": 0},
+        "image/webp": {"format": "WEBP", "lossless": True},
+    }
+    output = io.BytesIO()
+    Image.fromarray(picture).save(output, **options[media_type])
+    return output.getvalue()

@@ -1,0 +1,156 @@
+"""From a record to what made the picture: the adapter, its training, its dataset, and whether all may still be used."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from provenance.adapter import verify_adapter_files
+from provenance.errors import AdapterError, DatasetError
+from provenance.ledger.protocol import NEVER, Stream, Token
+from provenance.manifest import DatasetManifest, verify_dataset_files
+from provenance.record import ImageRecord
+from provenance.release import Release, open_release
+from provenance.trust import TrustStore
+from provenance.verify.evidence import Evidence
+from provenance.verify.findings import Findings
+from provenance.verify.report import Verdict
+
+MAX_DATA_BYTES = 256 * 1024**2
+
+
+def check_lineage(
+    record: ImageRecord, stream: Stream, evidence: Evidence, trust: TrustStore, findings: Findings
+) -> None:
+    """Verifies adapter, training statement and dataset as they were minted, and looks for revocations."""
+    if record.token == 0:
+        findings.ok("adapter", f"made with base {record.base} alone, without an adapter")
+        findings.skipped("dataset", "no adapter, so no dataset of its own")
+        findings.ok("rights", "no adapter, so no licence is needed")
+        return
+    dataset: DatasetManifest | None = None
+    token: Token | None = None
+    with findings.tampered_if_refused("adapter"):
+        token = evidence.reader.token(record.token)
+        findings.facts["adapter"] = {"token": token.token, "weights": token.weights, "release": token.cid}
+        findings.facts |= {"maker": token.maker, "owner": token.owner}
+        release = _open(record, token, evidence)
+        vouched = trust.with_roots(evidence.reader.issuers(token.maker))
+        with findings.tampered_if_refused("dataset"):
+            dataset = _check_dataset(release, token, evidence, vouched, findings)
+        _check_adapter(release, token, vouched, findings)
+    if token is not None:
+        with findings.tampered_if_refused("rights"):
+            _check_rights(token, stream, dataset, evidence, findings)
+
+
+def _open(record: ImageRecord, token: Token, evidence: Evidence) -> Release:
+    for name in ("weights", "dataset", "base"):
+        if getattr(record, name) != getattr(token, name):
+            raise AdapterError(
+                f"the record names other {name} than token {token.token}",
+                expected=getattr(token, name),
+                found=getattr(record, name),
+            )
+    release = open_release(evidence.store, token.cid)
+    for name in ("weights", "dataset", "base"):
+        if getattr(release, name) != getattr(token, name):
+            raise AdapterError(
+                f"the published release has other {name} than token {token.token}",
+                expected=getattr(token, name),
+                found=getattr(release, name),
+            )
+    return release
+
+
+def _check_adapter(release: Release, token: Token, vouched: TrustStore, findings: Findings) -> None:
+    adapter = verify_adapter_files(release.read, vouched, require_trusted=False)
+    found = {"weights": adapter.weights_digest, "dataset": adapter.dataset_digest, "base": adapter.base_digest}
+    for name, digest in found.items():
+        if digest != getattr(token, name):
+            raise AdapterError(
+                f"the training statement names other {name} than token {token.token}",
+                expected=getattr(token, name),
+                found=digest,
+            )
+    if not adapter.issuer.trusted:
+        findings.fails(
+            "adapter",
+            Verdict.UNKNOWN,
+            f'signed by "{adapter.issuer.name}", root {adapter.issuer.root_digest}, which its maker never registered',
+        )
+        return
+    findings.ok(
+        "adapter",
+        f"token {token.token}, made from base {adapter.base_id}, signed by {adapter.issuer.name}",
+        f"weights sha256 {adapter.weights_digest}, as minted",
+        "training statement and model signature are valid and name the dataset and base as minted",
+    )
+    findings.facts["adapter"] |= {"base": adapter.base_id, "issuer": adapter.issuer.name}
+
+
+def _check_dataset(
+    release: Release, token: Token, evidence: Evidence, vouched: TrustStore, findings: Findings
+) -> DatasetManifest:
+    dataset = verify_dataset_files(release.read, vouched, with_data=False, require_trusted=False)
+    if dataset.digest != token.dataset:
+        raise DatasetError(
+            f"the dataset statement is not the one of token {token.token}", expected=token.dataset, found=dataset.digest
+        )
+    size = sum(record.size for record in dataset.records)
+    if not release.data_included:
+        pictures = "pictures not published; their digests are signed"
+    elif not evidence.carries_data:
+        pictures = "pictures not in the bundle; their digests are signed"
+    elif size > MAX_DATA_BYTES:
+        pictures = f"pictures not read ({size} bytes); their digests are signed"
+    else:
+        verify_dataset_files(release.read, vouched, with_data=True, require_trusted=False)
+        pictures = f"every byte of {len(dataset.records)} pictures is as signed"
+    findings.ok(
+        "dataset",
+        f"{dataset.name}: {len(dataset.records)} pictures, {', '.join(dataset.licences)}",
+        f"statement sha256 {dataset.digest}, as minted; signed by {dataset.issuer.name}"
+        + ("" if dataset.issuer.trusted else " (not among the trusted roots)"),
+        pictures,
+    )
+    findings.facts["dataset"] = {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "pictures": len(dataset.records),
+        "holders": sorted({record.rights_holder for record in dataset.records})[:20],
+    }
+    findings.facts["licences"] = list(dataset.licences)
+    return dataset
+
+
+def _check_rights(
+    token: Token, stream: Stream, dataset: DatasetManifest | None, evidence: Evidence, findings: Findings
+) -> None:
+    withdrawn = []
+    if token.revoked_at is not None:
+        withdrawn.append(f"adapter {token.token} was withdrawn: {token.reason}")
+    right = "the holder owns the adapter"
+    if stream.holder != token.owner:
+        licence = evidence.reader.licence(token.token, stream.holder)
+        if licence is None:
+            right = "the holder owned the adapter when the stream was opened"
+        elif licence.revoked_at is not None:
+            withdrawn.append(f"the licence of {stream.holder} was revoked: {licence.reason}")
+        else:
+            right = "the holder has a licence" + ("" if licence.expires == NEVER else " with an end")
+            findings.facts["licence"] = {"licensee": licence.licensee, "expires": _expiry(licence.expires)}
+    paths = {} if dataset is None else {record.digest: record.path for record in dataset.records}
+    for consent in evidence.reader.consent_revocations(token.token):
+        picture = paths.get(consent.record, f"record {consent.record}")
+        withdrawn.append(f"consent to {picture} was withdrawn: {consent.reason}")
+    for reason in withdrawn:
+        findings.fails("rights", Verdict.REVOKED, "; ".join(withdrawn) if len(withdrawn) > 1 else reason)
+    if not withdrawn:
+        findings.ok("rights", right, "adapter, licence and consents are not revoked")
+
+
+def _expiry(expires: int) -> Any:
+    from datetime import datetime
+
+    return "never" if expires == NEVER else datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,40 @@
+"""The order of the checks: the picture alone, then ledger and record, then adapter, dataset and rights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from provenance.trust import TrustStore
+from provenance.verify.evidence import Evidence
+from provenance.verify.findings import Findings
+from provenance.verify.history import Anchor, check_binding, compare_picture, find_anchor, read_record
+from provenance.verify.lineage import check_lineage
+from provenance.verify.report import Report, Verdict
+from provenance.verify.trace import open_picture, read_trace
+
+
+def verify_with(path: Path, evidence: Evidence, trust: TrustStore) -> Report:
+    """Verifies one picture with the evidence given; see ``provenance.verify.verify_image``."""
+    picture = open_picture(path)
+    findings = Findings(str(path))
+    trace = read_trace(picture, trust, findings)
+    payload = trace.followed
+    if payload is None:
+        return findings.report(Verdict.UNKNOWN)
+
+    anchor: Anchor | None = None
+    with findings.tampered_if_refused("ledger"):
+        anchor = find_anchor(trace, payload, evidence, findings)
+    if anchor is None:
+        return findings.report(Verdict.UNKNOWN)
+
+    record, trusted = None, False
+    with findings.tampered_if_refused("record"):
+        record = read_record(anchor, evidence, findings)
+    if record is None:
+        return findings.report(Verdict.UNKNOWN)
+    compare_picture(picture, trace, record, findings)
+    with findings.tampered_if_refused("binding"):
+        trusted = check_binding(picture, trace, record, anchor, evidence, trust, findings)
+    check_lineage(record, anchor.stream, evidence, trust, findings)
+    return findings.report(Verdict.AUTHENTIC if trusted else Verdict.RECOVERED)
