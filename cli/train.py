@@ -1,0 +1,110 @@
+"""`prov train`: a signed dataset in, a signed adapter out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import emit, note, passphrase, progress, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provenance.base import BaseModel
+    from training.config import TrainConfig
+    from training.lora import Progress
+
+
+def command(
+    dataset: Annotated[Path, typer.Argument(help="A release that `prov dataset sign` made.")],
+    name: Annotated[str, typer.Option(help="What the adapter is called.")],
+    base: Annotated[str, typer.Option(help="Base model: starter, a folder or a hub id.")] = "starter",
+    config: Annotated[Path | None, typer.Option(help="TOML file; settings it leaves out take their defaults.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for the release; NAME when not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    trust: Annotated[
+        list[Path] | None, typer.Option(help="PEM file with a root to trust beside your own; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a LoRA adapter on a signed dataset, and sign what came out with what went in.
+
+    Example: prov train release --name rockets --config train.toml
+    """
+    with refusals():
+        from provenance.base import resolve_base
+        from provenance.dataset import verify_dataset
+        from provenance.home import Home
+        from provenance.identity import load_issuer
+        from provenance.trust import home_and_files
+
+        issuer = load_issuer(Home.open(), passphrase())
+        manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
+        model = resolve_base(base)
+        settings = _settings(config, model)
+        release = out or Path(name)
+
+        from training.lora import train
+
+        adapter = train(
+            manifest, model, settings, release, issuer=issuer, name=name, resume=resume, progress=_reporter()
+        )
+        losses = adapter.predicate["runDetails"]["byproducts"][0]["annotations"]
+        facts = {
+            "base": adapter.base_id,
+            "base_digest": adapter.base_digest,
+            "config_digest": settings.digest,
+            "dataset": adapter.dataset_digest,
+            "digest": adapter.digest,
+            "losses": losses,
+            "name": name,
+            "release": str(release),
+            "weights": adapter.weights_digest,
+        }
+        text = (
+            f"{name}: {settings.steps} steps on {len(manifest.records)} pictures, "
+            f"loss {losses['first_tenth_mean']:.4f} → {losses['last_tenth_mean']:.4f}\n"
+            f"weights   {adapter.weights_digest}\n"
+            f"dataset   {adapter.dataset_digest}\n"
+            f"base      {adapter.base_id} {adapter.base_digest}\n"
+            f"release   {release}"
+        )
+        emit(facts, text, as_json=as_json)
+        note(f"look at {release / 'adapter' / 'samples'}; next: prov model publish {release}")
+
+
+def _settings(config: Path | None, base: BaseModel) -> TrainConfig:
+    """The settings of a file; without one, the defaults, or those that suit the small starter model."""
+    from provenance.base import STARTER
+    from training.config import TrainConfig
+
+    if config is not None:
+        return TrainConfig.load(config)
+    if base.id == STARTER:
+        return TrainConfig.load(base.folder.parent / "demo_train.toml")
+    return TrainConfig()
+
+
+def _reporter() -> Callable[[Progress], None]:
+    """Prints progress to stderr: one changing line on a terminal, else a line at every tenth of the way."""
+    last = {"time": 0.0, "tenth": -1}
+
+    def show(progress: Progress) -> None:
+        live = sys.stderr.isatty()
+        ended = progress.done >= progress.total
+        tenth = 10 * progress.done // max(progress.total, 1)
+        now = time.monotonic()
+        if not ended and (now - last["time"] < 0.2 if live else tenth == last["tenth"]):
+            return
+        last.update(time=now, tenth=tenth)
+        line = f"{progress.stage} {progress.done}/{progress.total}"
+        if progress.loss is not None and progress.images_per_second is not None:
+            line += f"  loss {progress.loss:.4f}  {progress.images_per_second:.1f} images/s"
+            line += f"  {progress.seconds_left or 0:.0f} s left"
+        typer.echo(f"\r\x1b[K{line}" if live else line, err=True, nl=ended or not live)
+
+    return show

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli import train
+from provenance.adapter import verify_adapter
+from provenance.base import BaseModel
+from provenance.dataset import sign_dataset
+from provenance.home import Home
+from provenance.identity import Issuer, create_issuer
+from provenance.trust import TrustStore
+
+CONFIG = "steps = 3\nwarmup_steps = 1\nbatch_size = 2\nsample_steps = 2\nsample_count = 1\nthreads = 1\n"
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(train.command)
+
+
+@pytest.fixture
+def maker() -> Issuer:
+    return create_issuer(Home.create(Home.default_path()), "Maker")
+
+
+@pytest.fixture
+def own_dataset(dataset: Path, maker: Issuer, tmp_path: Path) -> Path:
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for picture in sorted((dataset / "dataset" / "data").iterdir()):
+        (source / picture.name).write_bytes(picture.read_bytes())
+        (source / picture.with_suffix(".txt").name).write_text("a square")
+    sign_dataset(source, tmp_path / "own", issuer=maker, licence="CC0-1.0", holder="Maker")
+    return tmp_path / "own"
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_train_writes_a_release_and_says_what_to_do_next(
+    own_dataset: Path, sd1_base: BaseModel, maker: Issuer, tmp_path: Path
+) -> None:
+    (tmp_path / "train.toml").write_text(CONFIG)
+    out = tmp_path / "adapter"
+    status, printed, progress = run(
+        own_dataset, "--name", "squares", "--base", sd1_base.folder, "--config", tmp_path / "train.toml",
+        "--out", out, "--json",
+    )  # fmt: skip
+    assert status == 0
+    manifest = verify_adapter(out, TrustStore(frozenset({maker.root_digest})))
+    facts = json.loads(printed)
+    assert facts["weights"] == manifest.weights_digest
+    assert facts["dataset"] == manifest.dataset_digest
+    assert facts["losses"]["steps"] == 3
+    assert "training 3/3  loss " in progress
+    assert f"prov model publish {out}" in progress
+
+
+def test_a_dataset_signed_by_a_stranger_needs_to_be_trusted(
+    dataset: Path, maker: Issuer, sd1_base: BaseModel, tmp_path: Path
+) -> None:
+    status, printed, errors = run(dataset, "--name", "squares", "--base", sd1_base.folder)
+    assert (status, printed) == (1, "")
+    assert "--trust" in errors
+    (tmp_path / "train.toml").write_text(CONFIG)
+    status, *_ = run(
+        dataset, "--name", "squares", "--base", sd1_base.folder, "--config", tmp_path / "train.toml",
+        "--out", tmp_path / "adapter", "--trust", dataset / "issuer.pem",
+    )  # fmt: skip
+    assert status == 0
+
+
+def test_a_changed_picture_is_refused_before_training(own_dataset: Path, sd1_base: BaseModel, tmp_path: Path) -> None:
+    picture = own_dataset / "dataset" / "data" / "3.png"
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    status, _, errors = run(own_dataset, "--name", "x", "--base", sd1_base.folder, "--out", tmp_path / "adapter")
+    assert status == 1
+    assert "3.png" in errors
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_faults_in_the_configuration_are_listed(own_dataset: Path, sd1_base: BaseModel, tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_text("rnk = 4\nsteps = 0\n")
+    status, _, errors = run(
+        own_dataset, "--name", "x", "--base", sd1_base.folder, "--config", tmp_path / "train.toml",
+        "--out", tmp_path / "adapter",
+    )  # fmt: skip
+    assert status == 2
+    assert "did you mean `rank`?" in errors
+    assert "`steps`" in errors
+
+
+def test_a_base_that_is_not_there_is_exit_3(own_dataset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    status, _, errors = run(own_dataset, "--name", "x", "--base", "owner/name", "--out", tmp_path / "adapter")
+    assert status == 3
+    assert "owner/name is not on this machine" in errors
+
+
+def test_help_has_one_sentence_and_one_example() -> None:
+    status, printed, _ = run("--help")
+    assert status == 0
+    assert "Example: prov train release --name rockets" in printed
+
+
+def test_help_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, cli.train\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'peft', 'numpy', 'PIL', 'cryptography'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,0 +1,160 @@
+"""The training attestation: an SLSA provenance v1 predicate that says which adapter came from what, and how."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.base import BaseModel
+from provenance.canonical import Json, canonical_json, sha256_hex
+from training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from provenance.manifest import DatasetManifest
+
+BUILD_TYPE = "urn:prov:lora-training:v1"
+BUILDER = "urn:prov:trainer:v1"
+LIBRARIES = ("accelerate", "diffusers", "numpy", "peft", "pillow", "safetensors", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one training went: times in RFC 3339 UTC, seconds of the last session, side in px, a loss for each step."""
+
+    name: str
+    started: str
+    finished: str
+    seconds: float
+    processor_seconds: float
+    device: str
+    threads: int
+    side: int
+    prediction: str
+    losses: tuple[float, ...]
+    resumed_at: tuple[int, ...]
+
+
+def attest(manifest: DatasetManifest, base: BaseModel, config: TrainConfig, run: Run) -> Json:
+    """The predicate for one finished training: what it consumed, every setting, how it went and on what."""
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "base": base.id,
+                "config": config.to_dict(),
+                "config_digest": config.digest,
+                "name": run.name,
+            },
+            "internalParameters": {
+                "device": run.device,
+                # Measured: one CPU thread gives the same bits again; more threads, and accelerators, do not always.
+                "repeatable": run.device == "cpu" and run.threads == 1,
+                "prediction": run.prediction,
+                "side": run.side,
+                "threads": run.threads,
+            },
+            "resolvedDependencies": [
+                {
+                    "name": "dataset",
+                    "uri": f"urn:prov:dataset:sha256:{manifest.digest}",
+                    "digest": {"sha256": manifest.digest},
+                    "mediaType": "application/vnd.in-toto+json",
+                    "annotations": {
+                        "issuer": manifest.issuer.root_digest,
+                        "items": len(manifest.records),
+                        "licences": list(manifest.licences),
+                        "name": manifest.name,
+                    },
+                },
+                {
+                    "name": "base",
+                    "uri": base.id,
+                    "digest": {"sha256": base.digest},
+                    "annotations": {"family": base.family},
+                },
+                {
+                    "name": "code",
+                    "uri": f"pkg:generic/prov@{_version('prov')}",
+                    "digest": {"sha256": code_digest()},
+                },
+            ],
+        },
+        "runDetails": {
+            "builder": {"id": BUILDER, "version": versions()},
+            "metadata": {"invocationId": str(uuid.uuid4()), "startedOn": run.started, "finishedOn": run.finished},
+            "byproducts": [
+                {"name": "losses", "annotations": _loss_summary(run.losses)},
+                {"name": "hardware", "annotations": _hardware(run.device)},
+                {
+                    "name": "resources",
+                    "annotations": {
+                        "processor_seconds": round(run.processor_seconds, 1),
+                        "resumed_at": list(run.resumed_at),
+                        "samples_seen": config.steps * config.batch_size * config.accumulate,
+                        "seconds": round(run.seconds, 1),
+                    },
+                },
+            ],
+        },
+    }
+
+
+def code_digest() -> str:
+    """The SHA-256 of the canonical JSON list of ``{"name", "sha256"}`` of this package's source files."""
+    folder = Path(__file__).parent
+    files = sorted(folder.glob("*.py"), key=lambda path: path.name)
+    return sha256_hex(
+        canonical_json([{"name": f"training/{p.name}", "sha256": sha256_hex(p.read_bytes())} for p in files])
+    )
+
+
+def versions() -> dict[str, str]:
+    """The releases of Python, of prov and of the libraries that decide what a training computes."""
+    return {"python": platform.python_version(), "prov": _version("prov")} | {
+        name: _version(name) for name in LIBRARIES
+    }
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _loss_summary(losses: tuple[float, ...]) -> Json:
+    tenth = max(len(losses) // 10, 1)
+    return {
+        "first_tenth_mean": round(statistics.fmean(losses[:tenth]), 6),
+        "last_tenth_mean": round(statistics.fmean(losses[-tenth:]), 6),
+        "least": round(min(losses), 6),
+        "sha256": sha256_hex(canonical_json(list(losses))),
+        "steps": len(losses),
+    }
+
+
+def _hardware(device: str) -> Json:
+    found: Json = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
+    processor = _processor()
+    if processor:
+        found["processor"] = processor
+    if device.startswith("cuda"):
+        import torch
+
+        found["accelerator"] = torch.cuda.get_device_name()
+    return found
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

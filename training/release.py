@@ -1,0 +1,51 @@
+"""The finished adapter as a signed release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.adapter import WEIGHTS, AdapterManifest, sign_adapter, verify_adapter
+from provenance.base import BaseModel
+from provenance.canonical import canonical_json
+from provenance.identity import Issuer
+from provenance.manifest import DatasetManifest
+from provenance.signing import staged
+from provenance.trust import TrustStore
+from training.attestation import Run, attest
+from training.config import TrainConfig
+from training.weights import adapter_bytes, adapter_metadata
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+CONFIG_NAME = "config.json"
+SAMPLES = "samples"
+
+
+def write_release(
+    release: Path,
+    weights: Mapping[str, torch.Tensor],
+    samples: Mapping[str, Image],
+    manifest: DatasetManifest,
+    base: BaseModel,
+    config: TrainConfig,
+    run: Run,
+    issuer: Issuer,
+) -> AdapterManifest:
+    """Writes weights, settings and sample pictures (by prompt), signs them, and moves them into place at once."""
+    with staged(release) as staging:
+        folder = staging / "adapter"
+        folder.mkdir()
+        (folder / WEIGHTS).write_bytes(adapter_bytes(weights, config, adapter_metadata(manifest, base, config, run)))
+        # These bytes are the ones whose SHA-256 is the configuration's digest.
+        (folder / CONFIG_NAME).write_bytes(canonical_json(config.to_dict()))
+        if samples:
+            (folder / SAMPLES).mkdir()
+            (folder / SAMPLES / "prompts.txt").write_text("".join(f"{prompt}\n" for prompt in samples), "utf-8")
+        for index, picture in enumerate(samples.values()):
+            picture.save(folder / SAMPLES / f"{index:02}.png")
+        sign_adapter(staging, issuer=issuer, predicate=attest(manifest, base, config, run), dataset=manifest)
+    return verify_adapter(release, TrustStore(frozenset({issuer.root_digest})))
