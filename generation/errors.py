@@ -1,0 +1,21 @@
+"""Every error that `generation` raises: GenerationError, with LicenceRefused, PromptBlocked and SamplingFailed."""
+
+from __future__ import annotations
+
+from provenance.errors import ProvenanceError
+
+
+class GenerationError(ProvenanceError):
+    """A picture that is not made."""
+
+
+class LicenceRefused(GenerationError):
+    """The account holds no valid licence for the adapter."""
+
+
+class PromptBlocked(GenerationError):
+    """The safety policy blocks a prompt."""
+
+
+class SamplingFailed(GenerationError):
+    """The model gave something that is not a picture."""

@@ -1,0 +1,227 @@
+"""The one place that orders: licence, screen prompt, sample, screen image, watermark, sign, record, write."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from generation.errors import LicenceRefused, PromptBlocked
+from generation.request import GenerationRequest
+from generation.sampling import FAMILY_GUIDANCE, Sampling, load_pipeline, sample
+from generation.subject import Subject, open_subject
+from provenance.canonical import Json
+from provenance.files import read_file, write_file
+from provenance.home import Home
+from provenance.identity import Issuer, load_issuer
+from provenance.issuing import Making, issue_image
+from provenance.journal import Journal
+from provenance.ledger import open_ledger, open_reader
+from provenance.ledger.accounts import account_address, load_account
+from provenance.record import ImageRecord, Origin
+from safety.content import open_content_filter, screen_or_refuse
+from safety.log import BlockedLog
+from safety.policy import Policy, open_policy
+from safety.prompt import PromptFilter
+from safety.watermark import embed_verified
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from safety.decision import Decision
+
+GENERATOR = "prov/0.1.0"
+BATCH = 4
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One picture with a history: its file and its record."""
+
+    path: Path
+    record: ImageRecord
+
+    def to_json(self) -> Json:
+        """What a program wants to know of it."""
+        return {"path": str(self.path), "stream": self.record.stream, "serial": self.record.serial, "record": self.record.id}
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """One picture that was drawn and never written: which prompt of the request, and why."""
+
+    index: int
+    reason: str
+
+    def to_json(self) -> Json:
+        """What a program wants to know of it."""
+        return {"index": self.index, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What one request gave."""
+
+    images: tuple[Issued, ...]
+    blocked: tuple[Blocked, ...]
+
+
+def generate(
+    request: GenerationRequest,
+    *,
+    home: Home,
+    account: str | None = None,
+    out: Path = Path("images"),
+    passphrase: str | None = None,
+    progress: Progress | None = None,
+) -> Issue:
+    """Draws every prompt of a request and writes each picture that passes, after its record is stored.
+
+    Refuses before anything is drawn when the account holds no valid licence (LicenceRefused) or when the policy blocks
+    any prompt (PromptBlocked). A picture that the policy blocks is counted and logged, and never written. Raises
+    SamplingFailed, WatermarkError or any ProvenanceError of what it uses; pictures already written stay recorded.
+    """
+    reader = open_reader(home)
+    address = account_address(home, account)
+    subject = open_subject(request, home, reader)
+    require_licence(reader, subject, address)
+
+    policy = open_policy(request.policy, subject.base.id)
+    key, log = _prompt_key(home), BlockedLog(home.path / "safety.log")
+    prompt_decisions = _screen_prompts(request.prompts, policy, key, log)
+    content_filter = open_content_filter(policy, subject.base.id)
+
+    issuer = load_issuer(home, passphrase)
+    pipeline = load_pipeline(subject.base, subject.adapter)
+    images: list[Issued] = []
+    blocked: list[Blocked] = []
+    with Journal.of_home(home) as journal:
+        stream = _open_stream(home, reader, journal, account, address, subject.token, passphrase)
+        origin = _origin(reader, stream, subject, issuer)
+        for index, seed, picture in _drawn(pipeline, request, subject):
+            prompt = request.prompts[index]
+            decision = screen_or_refuse(content_filter, picture)
+            if not decision.allowed:
+                log.append(decision, hmac=_digest(key, prompt))
+                blocked.append(Blocked(index, decision.reason))
+            else:
+                serial = journal.reserve(stream)
+                marked, detection = embed_verified(picture, origin.payload(serial))
+                making = Making(
+                    generator=GENERATOR,
+                    prompt={"text": prompt} if request.clear_prompt else {"hmac": _digest(key, prompt)},
+                    parameters=_parameters(request, subject, seed),
+                    safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
+                    watermark={"backend": detection.backend, "p_value": detection.p_value},
+                )
+                path = out / f"prov-{stream}-{serial}.png"
+                record = issue_image(
+                    marked, path, origin=origin, serial=serial, making=making, issuer=issuer, journal=journal
+                )
+                images.append(Issued(path, record))
+            if progress:
+                progress(index + 1, len(request.prompts))
+    return Issue(tuple(images), tuple(blocked))
+
+
+def require_licence(reader: Any, subject: Subject, address: str) -> None:
+    """Raises LicenceRefused unless the ledger says that an account may use the adapter now."""
+    if subject.token == 0 or reader.has_licence(subject.token, address):
+        return
+    offer = reader.offer(subject.token)
+    token = reader.token(subject.token)
+    if token.revoked_at is not None:
+        raise LicenceRefused(f"adapter {subject.token} was withdrawn by its maker", found=f"reason: {token.reason}")
+    raise LicenceRefused(
+        f"{address} holds no valid licence for adapter {subject.token}",
+        expected="a licence that has not expired and was not revoked",
+        fix=f"prov license buy {subject.token}" + (f" (price {offer.price} wei)" if offer else "; ask its owner for an offer"),
+    )
+
+
+def _screen_prompts(prompts: Sequence[str], policy: Policy, key: bytes, log: BlockedLog) -> dict[str, Decision]:
+    prompt_filter = PromptFilter(policy)
+    decisions = {}
+    for prompt in dict.fromkeys(prompts):
+        decision = prompt_filter.screen(prompt)
+        if not decision.allowed:
+            log.append(decision, hmac=_digest(key, prompt))
+            raise PromptBlocked(
+                "the safety policy blocks this prompt", found=decision.reason, fix="ask for something else"
+            )
+        decisions[prompt] = decision
+    return decisions
+
+
+def _drawn(
+    pipeline: Any, request: GenerationRequest, subject: Subject
+) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    how = Sampling(request.steps, _guidance(request, subject))
+    first = request.first_seed()
+    for start in range(0, len(request.prompts), BATCH):
+        prompts = request.prompts[start : start + BATCH]
+        seeds = [first + start + i for i in range(len(prompts))]
+        pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale)
+        for offset, (seed, picture) in enumerate(zip(seeds, pictures, strict=True)):
+            yield start + offset, seed, picture
+
+
+def _guidance(request: GenerationRequest, subject: Subject) -> float:
+    return request.guidance if request.guidance is not None else FAMILY_GUIDANCE[subject.base.family]
+
+
+def _parameters(request: GenerationRequest, subject: Subject, seed: int) -> Json:
+    return {
+        "base": subject.base.id,
+        "scheduler": "dpmsolver++",
+        "steps": request.steps,
+        "guidance": _guidance(request, subject),
+        "seed": seed,
+    }
+
+
+def _open_stream(
+    home: Home, reader: Any, journal: Journal, account: str | None, address: str, token: int, passphrase: str | None
+) -> int:
+    stream = journal.stream_for(address, token)
+    if stream is not None:
+        return stream
+    opened = open_ledger(home).open_stream(load_account(home, account, passphrase), token)
+    identity = reader.identity
+    journal.add_stream(
+        opened, chain_id=identity.chain_id, contract=identity.contract, namespace=reader.namespace
+    )
+    return opened.stream
+
+
+def _origin(reader: Any, stream: int, subject: Subject, issuer: Issuer) -> Origin:
+    return Origin(
+        chain_id=reader.identity.chain_id,
+        contract=reader.identity.contract,
+        namespace=reader.namespace,
+        stream=stream,
+        token=subject.token,
+        weights=subject.weights,
+        dataset=subject.dataset,
+        base=subject.base.digest,
+        issuer=issuer.root_digest,
+    )
+
+
+def _prompt_key(home: Home) -> bytes:
+    path = home.path / "prompt.key"
+    if not path.exists():
+        write_file(path, secrets.token_bytes(32), mode=0o600)
+    return read_file(path, limit=32)
+
+
+def _digest(key: bytes, prompt: str) -> str:
+    return hmac.new(key, prompt.encode(), hashlib.sha256).hexdigest()

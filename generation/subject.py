@@ -1,0 +1,73 @@
+"""What draws: a base alone, or a base with the adapter of a token, verified down to its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from generation.errors import GenerationError
+from generation.request import GenerationRequest
+from provenance.adapter import WEIGHTS, AdapterManifest, verify_adapter, verify_adapter_files
+from provenance.base import STARTER, BaseModel, resolve_base
+from provenance.home import Home
+from provenance.ledger.protocol import LedgerReader, Token
+from provenance.trust import TrustStore
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The token (0 for a base alone), its digests, the base, and the adapter's very bytes that were verified."""
+
+    token: int
+    weights: str | None
+    dataset: str | None
+    base: BaseModel
+    adapter: bytes | None
+
+
+def open_subject(request: GenerationRequest, home: Home, reader: LedgerReader) -> Subject:
+    """Finds and verifies what a request draws with; raises GenerationError, AdapterError or what the ledger raises."""
+    if request.model is None:
+        return Subject(0, None, None, resolve_base(request.base or STARTER), None)
+    if request.model.isdecimal():
+        token = reader.token(int(request.model))
+        manifest, weights = _published(token, home, reader)
+    else:
+        manifest = verify_adapter(Path(request.model), TrustStore.of_home(home))
+        weights = manifest.read(WEIGHTS)
+        token = _token_of(manifest, reader)
+    if (manifest.weights_digest, manifest.dataset_digest, manifest.base_digest) != (token.weights, token.dataset, token.base):
+        raise GenerationError(
+            f"the adapter is not the one minted as token {token.token}",
+            expected=f"weights {token.weights}, dataset {token.dataset}, base {token.base}",
+            found=f"weights {manifest.weights_digest}, dataset {manifest.dataset_digest}, base {manifest.base_digest}",
+        )
+    base = resolve_base(request.base or manifest.base_id)
+    if base.digest != manifest.base_digest:
+        raise GenerationError(
+            "the adapter was trained on another base",
+            expected=f"base {manifest.base_digest} ({manifest.base_id})",
+            found=f"base {base.digest} ({base.id})",
+            fix="name the base it was trained on with --base",
+        )
+    return Subject(token.token, token.weights, token.dataset, base, weights)
+
+
+def _token_of(manifest: AdapterManifest, reader: LedgerReader) -> Token:
+    token = reader.token_of_weights(manifest.weights_digest)
+    if token is None:
+        raise GenerationError(
+            "this adapter is not published, so pictures made with it could not be verified",
+            fix=f"prov model publish {manifest.root}",
+        )
+    return token
+
+
+def _published(token: Token, home: Home, reader: LedgerReader) -> tuple[AdapterManifest, bytes]:
+    from provenance.release import open_release
+    from provenance.stores import open_store
+
+    trust = TrustStore.of_home(home).with_roots(reader.issuers(token.maker))
+    release = open_release(open_store(home), token.cid)
+    manifest = verify_adapter_files(release.read, trust)
+    return manifest, manifest.read(WEIGHTS)
