@@ -45,13 +45,14 @@ def fail(error: Exception) -> typer.Exit:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns the project's own errors into a message and an exit code; anything else is a bug and stays a traceback."""
+    """Turns the project's and the system's own errors into a message and an exit code; anything else is a bug and stays a traceback."""
     from provenance.errors import ProvenanceError
     from safety.errors import SafetyError
 
     try:
         yield
-    except (ProvenanceError, SafetyError) as error:
+    except (ProvenanceError, SafetyError, OSError) as error:
+        # The system's own refusals (disk full, no permission) name the file; nothing half-written is left behind.
         raise fail(error) from error
 
 

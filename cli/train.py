@@ -38,10 +38,13 @@ def command(
     with refusals():
         from provenance.base import resolve_base
         from provenance.dataset import verify_dataset
+        from provenance.errors import UsageError
         from provenance.home import Home
         from provenance.identity import load_issuer
         from provenance.trust import home_and_files
 
+        if out is None and Path(name).name != name:
+            raise UsageError("this name cannot be that of a folder", found=name, fix="say where with --out")
         issuer = load_issuer(Home.open(), passphrase())
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
         model = resolve_base(base)

@@ -195,10 +195,7 @@ def _open_stream(
     if stream is not None:
         return stream
     opened = open_ledger(home).open_stream(load_account(home, account, passphrase), token)
-    identity = reader.identity
-    journal.add_stream(
-        opened, chain_id=identity.chain_id, contract=identity.contract, namespace=reader.namespace
-    )
+    journal.add_stream(opened)
     return opened.stream
 
 

@@ -23,7 +23,7 @@ from provenance.canonical import Json, sha256_hex
 from provenance.errors import AdapterError, FormatError
 from provenance.faults import Faults
 from provenance.files import read_file, write_file
-from provenance.folders import list_files
+from provenance.folders import compare_listing, list_files
 from provenance.identity import Issuer
 from provenance.manifest import CHAIN, DatasetManifest, read_statement, verify_dataset_files
 from provenance.moments import parse_moment
@@ -140,10 +140,7 @@ def _verify(
     verify_bundle(read(BUNDLE), issuer.public_key, statement.subjects, BUNDLE)
     faults = Faults()
     if present is not None:
-        for missing in sorted(statement.subjects.keys() - present):
-            faults.add(missing, "is signed but missing")
-        for extra in sorted(present - statement.subjects.keys()):
-            faults.add(extra, "is there but not signed")
+        compare_listing(statement.subjects, present, faults)
         faults.refuse(AdapterError, "the adapter is not what was signed", fix=CHANGED)
     for name, digest in statement.subjects.items():
         if name != WEIGHTS:
@@ -155,7 +152,7 @@ def _verify(
         raise AdapterError(
             "the release carries another dataset than it was trained on", expected=used, found=dataset.digest
         )
-    if not isinstance(base.get("uri"), str):
+    if not isinstance(base.get("uri"), str) or not base["uri"].isprintable():
         raise FormatError(f"{STATEMENT} does not name its base model", expected='a "uri"')
     return AdapterManifest(
         digest=envelope.digest,

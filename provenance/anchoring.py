@@ -9,8 +9,9 @@ from provenance.certificates import certificate_digest, parse_certificates
 from provenance.errors import RecordError
 from provenance.files import read_file
 from provenance.home import Home
-from provenance.journal import Journal
+from provenance.journal import Entry, Journal
 from provenance.ledger.protocol import Account, Batch, Ledger
+from provenance.record import ImageRecord, parse_record
 from provenance.stores import add_tree
 from provenance.stores.protocol import BlockStore
 
@@ -38,13 +39,13 @@ def anchor_pending(
         _recognise(ledger, journal, stream)
         journal.void_abandoned(stream)
     total = sum(journal.waiting(stream) for stream in streams)
-    if total:
-        root = certificate_digest(parse_certificates(chain)[-1])
-        if root not in ledger.issuers(account.address):
-            ledger.register_issuer(account, root)
+    root = certificate_digest(parse_certificates(chain)[-1])
+    if total and root not in ledger.issuers(account.address):
+        ledger.register_issuer(account, root)
     batches: list[Batch] = []
     for stream in streams:
         while entries := journal.unanchored(stream, first=ledger.next_serial(stream), limit=MAX_BATCH):
+            _check_issuer(entries, root)
             cid = str(add_tree(store, batch_files(entries, chain)))
             store.keep(cid)
             batch = ledger.anchor(
@@ -71,3 +72,15 @@ def _recognise(ledger: Ledger, journal: Journal, stream: int) -> None:
                 fix="two copies of one home made images in the same stream; restore the journal that anchored them",
             )
         journal.mark_anchored(batch)
+
+
+def _check_issuer(entries: list[Entry], root: str) -> None:
+    for entry in entries:
+        record = parse_record(entry.record)
+        if isinstance(record, ImageRecord) and record.issuer != root:
+            raise RecordError(
+                f"serial {entry.serial} of stream {record.stream} was signed under another root than this home has now",
+                expected=f"root {record.issuer}",
+                found=f"root {root}",
+                fix="put the identity that signed it back into the home, then anchor",
+            )

@@ -69,7 +69,9 @@ def batch_root(entries: Sequence[Entry]) -> str:
 def read_inclusion(store: BlockSource, batch: Batch, serial: int) -> Inclusion:
     """Reads one record and works out its proof from the leaves; raises RecordError, or what the store raises."""
     if not 0 < batch.count <= MAX_COUNT:
-        raise RecordError("the batch is too large to check", expected=f"at most {MAX_COUNT} records", found=f"{batch.count}")
+        raise RecordError(
+            "the batch is too large to check", expected=f"at most {MAX_COUNT} records", found=f"{batch.count}"
+        )
     leaves = read_path(store, batch.cid, LEAVES, limit=MAX_COUNT * HASH_BYTES)
     if len(leaves) != HASH_BYTES * batch.count:
         raise RecordError(
@@ -82,7 +84,14 @@ def read_inclusion(store: BlockSource, batch: Batch, serial: int) -> Inclusion:
     if len(lines) != expected + 1 or lines[-1]:
         raise RecordError(f"{name} is not whole", expected=f"{expected} lines", found=f"{len(lines) - 1}")
     hashes = [leaves[i : i + HASH_BYTES] for i in range(0, len(leaves), HASH_BYTES)]
-    return Inclusion(lines[index % SHARD], index, proof(hashes, index))
+    record = lines[index % SHARD]
+    if leaf_hash(record) != hashes[index]:
+        raise RecordError(
+            f"the record is not the one that {LEAVES} names",
+            expected=f"leaf {hashes[index].hex()}",
+            found=f"leaf {leaf_hash(record).hex()}",
+        )
+    return Inclusion(record, index, proof(hashes, index))
 
 
 def read_manifest(store: BlockSource, batch: Batch, serial: int) -> bytes:

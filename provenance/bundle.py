@@ -179,7 +179,9 @@ def open_bundle(path: Path, trust: TrustStore) -> BundleEvidence:
         names = (STATEMENT, CHAIN, LEDGER, RECORD, PROOF, MANIFEST, BATCH_CHAIN)
         files = {name: read_path(store, roots[0], name, limit=64 * 1024**2) for name in names}
     except ProvenanceError as error:
-        raise FormatError(f"{path} is not a whole bundle", expected="a file made by `prov bundle`", found=error.what) from error
+        raise FormatError(
+            f"{path} is not a whole bundle", expected="a file made by `prov bundle`", found=error.what
+        ) from error
     envelope = Envelope.parse(files[STATEMENT], STATEMENT)
     issuer = verify_chain(files[CHAIN], trust, key_id=envelope.signatures[0].key_id, what="the bundle's issuer")
     statement = _parse_statement(envelope.verify(issuer.public_key, f"{path}: {STATEMENT}"), envelope.payload_type)
@@ -188,7 +190,7 @@ def open_bundle(path: Path, trust: TrustStore) -> BundleEvidence:
             f"{path} brings a copy of the ledger from someone who is not trusted here",
             expected="a bundle by a trusted root, or a home on the ledger itself",
             found=f'"{issuer.name}", root {issuer.root_digest}',
-            fix="if that digest is the one its maker published, trust it: prov verify IMAGE --bundle FILE --trust ROOT.pem",
+            fix="if that digest is the one its maker published: prov verify IMAGE --bundle FILE --trust ROOT.pem",
         )
     if sha256_hex(files[LEDGER]) != statement["ledger"]:
         raise SignatureError(

@@ -57,10 +57,10 @@ class Cid:
             raise FormatError(
                 "this is not a CID we read",
                 expected="base32 beginning with 'b', or 46 characters from 'Qm'",
-                found=text,
+                found=repr(text),
             )
         if str(cid) != text:
-            raise FormatError("a CID is not in its canonical spelling", expected=str(cid), found=text)
+            raise FormatError("a CID is not in its canonical spelling", expected=str(cid), found=repr(text))
         return cid
 
     @classmethod
@@ -142,7 +142,7 @@ def _base32_bytes(text: str) -> bytes:
     try:
         return base64.b32decode(body.upper() + "=" * (-len(body) % 8))
     except ValueError as error:
-        raise FormatError("a CID is not base32", found=text) from error
+        raise FormatError("a CID is not base32", found=repr(text)) from error
 
 
 def _base58_bytes(text: str) -> bytes:
@@ -150,7 +150,7 @@ def _base58_bytes(text: str) -> bytes:
     for character in text:
         index = BASE58.find(character)
         if index < 0:
-            raise FormatError("a CID is not base58btc", found=text)
+            raise FormatError("a CID is not base58btc", found=repr(text))
         number = number * 58 + index
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 

@@ -90,7 +90,9 @@ class ProvAssertion:
             raise CredentialsError(f"the {ASSERTION_LABEL} assertion has missing or unknown fields")
         for name, check in _CHECKS.items():
             if not check(value[name]):
-                raise CredentialsError(f"the {ASSERTION_LABEL} assertion's {name} is wrong", found=repr(value[name])[:100])
+                raise CredentialsError(
+                    f"the {ASSERTION_LABEL} assertion's {name} is wrong", found=repr(value[name])[:100]
+                )
         return cls(**value)
 
     def to_json(self) -> Json:

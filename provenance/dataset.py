@@ -28,7 +28,7 @@ from provenance.manifest import (
 )
 from provenance.moments import format_moment, utc_now
 from provenance.parallel import in_order
-from provenance.records import FOLDER, Consent, Record, holder_text, serialise_records
+from provenance.records import FOLDER, Consent, Record, holder_text, name_text, serialise_records
 from provenance.signing import sign_tree, staged
 from provenance.sources import Item, Rights, read_source
 from provenance.spdx import licence_expression
@@ -59,7 +59,7 @@ def sign_dataset(
         raise UsageError(f"{source} is not a folder", expected="a folder of pictures with captions")
     if release.resolve() == source.resolve() or source.resolve() in release.resolve().parents:
         raise UsageError("the release cannot lie inside the folder it is made from", found=str(release))
-    title = holder_text(name if name is not None else source.resolve().name)
+    title = name_text(name if name is not None else source.resolve().name)
     rights = Rights(
         None if licence is None else licence_expression(licence),
         None if holder is None else holder_text(holder),

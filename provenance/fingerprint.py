@@ -1,12 +1,17 @@
-"""A perceptual fingerprint: what a picture looks like from afar, in 385 bytes.
+"""A perceptual fingerprint: what a picture looks like from afar, as the mean colours of 12 × 12 equal cells.
 
-PLACEHOLDER
+``MATCH_THRESHOLD`` was calibrated on 3,000 scenes of the starter world at 256 px. Of 5,400 benign edits (JPEG 30,
+halved and enlarged again, brightness and contrast ±10 %, watermark, watermark + brightness + JPEG 30, watermark +
+halving + JPEG 50, noise of 10 levels), all stay below it; the largest distance is 0.073. Of 18,000 pairs of different
+pictures none falls below it: same scene drawn anew, 3,000 pairs, smallest 0.083 (two night scenes; 0.2 % below 0.1);
+same drawing in another colour, smallest 0.20; another object, 0.19; another background, 0.44. Brightness +30 % (median
+0.10, clipped skies) and saturation +30 % (median 0.10) are mostly called different.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,19 +21,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 1
-LUMA_SIDE, CHROMA_SIDE = 16, 8
-BYTES = 1 + LUMA_SIDE**2 + 2 * CHROMA_SIDE**2
-MATCH_THRESHOLD = 0.1
+SIDE = 12
+BYTES = 1 + 3 * SIDE**2
+MATCH_THRESHOLD = 0.08
 FULL_DISTANCE = 64.0
-GAINS = np.linspace(0.75, 1.35, 25)
+GAINS = np.linspace(0.65, 1.35, 29)
 
 _TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-_TO_RGB = np.linalg.inv(_TO_YCBCR)
 _PATTERN = re.compile(rf"{VERSION:02x}[0-9a-f]{{{2 * (BYTES - 1)}}}")
 
 
 def fingerprint(image: NDArray[np.uint8]) -> str:
-    """The fingerprint of an (H, W, 3) uint8 RGB picture as 770 lower-case hexadecimal digits.
+    """The fingerprint of an (H, W, 3) uint8 RGB picture as 866 lower-case hexadecimal digits.
 
     Raises ImageRefused for anything else.
     """
@@ -40,51 +44,42 @@ def fingerprint(image: NDArray[np.uint8]) -> str:
         )
     if 0 in image.shape:
         raise ImageRefused("this picture cannot be fingerprinted", expected="at least one pixel", found="none")
-    cells = _averages(image, LUMA_SIDE) @ _TO_YCBCR.T
-    coarse = cells.reshape(CHROMA_SIDE, 2, CHROMA_SIDE, 2, 3).mean(axis=(1, 3))
-    values = np.concatenate([cells[..., 0].ravel(), coarse[..., 1].ravel() + 128, coarse[..., 2].ravel() + 128])
-    return bytes([VERSION, *np.clip(np.round(values), 0, 255).astype(np.uint8).tolist()]).hex()
+    rows, columns = _shares(image.shape[0]), _shares(image.shape[1])
+    narrow = np.stack([image[..., channel] @ columns.T for channel in range(3)], axis=-1)
+    cells = np.tensordot(rows, narrow, axes=1)
+    return bytes([VERSION, *np.clip(np.round(cells), 0, 255).astype(np.uint8).ravel().tolist()]).hex()
 
 
 def distance(first: str, second: str) -> float:
-    """How different two pictures look, from 0 (the same) to 1.
+    """How different two pictures look, from 0 (the same) to 1; symmetric.
 
-    The root mean square over the cells of luma and chroma, in units of 64 levels, after the brightness and
-    contrast of one were fitted to the other. Symmetric. Raises FormatError for what is not a fingerprint.
+    The root mean square difference of their cells in YCbCr, in units of 64 levels, after the brightness or
+    contrast of one was fitted to the other. Raises FormatError for what is not a fingerprint.
     """
-    one, other = _parsed(first), _parsed(second)
+    one, other = _cells(first), _cells(second)
     return min(1.0, _residual(one, other) / FULL_DISTANCE, _residual(other, one) / FULL_DISTANCE)
 
 
-def _averages(image: NDArray[Any], side: int) -> NDArray[np.float64]:
-    """(side, side, 3) means over a grid of equal cells, pixels on a border shared by their area."""
-    rows, columns = _shares(image.shape[0], side), _shares(image.shape[1], side)
-    means: NDArray[np.float64] = np.einsum("ih,hjc->ijc", rows, np.einsum("hwc,jw->hjc", image, columns))
-    return means
-
-
-def _shares(pixels: int, side: int) -> NDArray[np.float64]:
-    edges = np.arange(side + 1) * (pixels / side)
+def _shares(pixels: int) -> NDArray[np.float64]:
+    """(12, pixels): the part of each cell of a row that each pixel covers."""
+    edges = np.arange(SIDE + 1) * (pixels / SIDE)
     places = np.arange(pixels)
     overlap = np.minimum(edges[1:, None], places + 1) - np.maximum(edges[:-1, None], places)
-    return np.clip(overlap, 0, None) * (side / pixels)
+    shares: NDArray[np.float64] = np.clip(overlap, 0, None) * (SIDE / pixels)
+    return shares
 
 
-def _parsed(text: str) -> NDArray[np.float64]:
-    """(16, 16, 3) RGB cells, with the colour of each four of them shared."""
+def _cells(text: str) -> NDArray[np.float64]:
     if not isinstance(text, str) or not _PATTERN.fullmatch(text):
         raise FormatError(
-            "this is not a picture's fingerprint", expected=f"{2 * BYTES} hexadecimal digits beginning with {VERSION:02x}"
+            "this is not a picture's fingerprint",
+            expected=f"{2 * BYTES} hexadecimal digits beginning with {VERSION:02x}",
         )
-    values = np.frombuffer(bytes.fromhex(text[2:]), np.uint8).astype(np.float64)
-    luma = values[: LUMA_SIDE**2].reshape(LUMA_SIDE, LUMA_SIDE)
-    chroma = values[LUMA_SIDE**2 :].reshape(2, CHROMA_SIDE, CHROMA_SIDE).repeat(2, axis=1).repeat(2, axis=2) - 128
-    cells: NDArray[np.float64] = np.stack([luma, *chroma], axis=-1) @ _TO_RGB.T
-    return cells
+    return np.frombuffer(bytes.fromhex(text[2:]), np.uint8).astype(np.float64).reshape(SIDE, SIDE, 3)
 
 
 def _residual(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The least root mean square between ``other`` and a brighter, darker, flatter or steeper ``one``."""
+    """The least difference in levels between ``other`` and a brighter, darker, flatter or steeper ``one``."""
     middle = (one @ _TO_YCBCR[0]).mean()
     pivots = np.repeat([0.0, middle], len(GAINS))[:, None, None, None]
     gains = np.tile(GAINS, 2)[:, None, None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from provenance.errors import ProvenanceError
@@ -25,9 +26,21 @@ def list_files(folder: Path, faults: Faults, *, hidden: bool = True) -> list[str
     return names
 
 
+def compare_listing(signed: Iterable[str], present: Iterable[str], faults: Faults) -> None:
+    """Notes every file that is signed but missing, or there but not signed."""
+    for name in sorted(set(signed) - set(present)):
+        faults.add(name, "is signed but missing")
+    for name in sorted(set(present) - set(signed)):
+        faults.add(name, "is there but not signed")
+
+
 def _walk(folder: Path, prefix: str, names: list[str], faults: Faults, hidden: bool, depth: int) -> None:
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        faults.add(prefix or str(folder), f"cannot be listed: {error.strerror}")
+        return
     for entry in found:
         if not hidden and entry.name.startswith("."):
             continue

@@ -8,6 +8,7 @@
     chain/                    the embedded chain's SQLite file and lock
     blocks/                   the embedded block store
     journal.sqlite            reserved serials and image records
+    trust/*.pem               roots of others that this home trusts
     prompt.key                HMAC key for prompts in records and logs (0600)
     safety.log                hash-chained log of blocked requests
 """

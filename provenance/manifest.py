@@ -25,12 +25,12 @@ from provenance.dsse import IN_TOTO, Envelope
 from provenance.errors import DatasetError, FileRefused, FormatError, ProvenanceError
 from provenance.faults import Faults, printable
 from provenance.files import read_file
-from provenance.folders import list_files
+from provenance.folders import compare_listing, list_files
 from provenance.images import inspect_image
 from provenance.moments import parse_moment
 from provenance.oms import verify_bundle
 from provenance.parallel import in_order
-from provenance.records import Record, parse_records
+from provenance.records import Record, name_text, parse_records
 from provenance.statement import Statement
 from provenance.trust import TrustStore, VerifiedIssuer, verify_chain
 
@@ -131,10 +131,7 @@ def _verify(
     verify_bundle(read(BUNDLE), issuer.public_key, statement.subjects, BUNDLE)
     faults = Faults()
     if present is not None:
-        for missing in sorted(statement.subjects.keys() - present):
-            faults.add(missing, "is signed but missing")
-        for extra in sorted(present - statement.subjects.keys()):
-            faults.add(extra, "is there but not signed")
+        compare_listing(statement.subjects, present, faults)
         faults.refuse(DatasetError, "the dataset is not what was signed", fix=CHANGED)
     data = {file: read(TREE + file) for file in (RECORDS, DESCRIPTION)}
     for file, content in data.items():
@@ -163,9 +160,9 @@ def read_statement(
 def _claims(predicate: Json) -> tuple[str, str]:
     match predicate:
         case {"name": str(name), "created": str(created), "records": {}, "licences": [*_]} if len(predicate) == 4:
-            return name, created
-        case _:
-            raise FormatError(f"{STATEMENT} has a malformed claim", expected="name, created, records and licences")
+            if name_text(name) == name:
+                return name, created
+    raise FormatError(f"{STATEMENT} has a malformed claim", expected="name, created, records and licences")
 
 
 def dataset_claim(name: str, created: str, records: tuple[Record, ...]) -> Json:

@@ -6,7 +6,6 @@ a picture is anchored as a void record, so that ranges stay consecutive.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -268,7 +267,7 @@ def _is_prompt(value: Json) -> bool:
 def _is_watermark(value: Json) -> bool:
     p_value = value.get("p_value")
     known = set(value) == {"backend", "p_value"} and _text(64)(value["backend"])
-    return known and type(p_value) in (int, float) and math.isfinite(p_value) and 0 <= p_value <= 1
+    return known and isinstance(p_value, (int, float)) and not isinstance(p_value, bool) and 0 <= p_value <= 1
 
 
 def _is_image(value: Json) -> bool:
@@ -294,7 +293,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "parameters": lambda value: len(value) <= 100,
     "safety": lambda value: len(value) <= 16,
     "watermark": _is_watermark,
-    "fingerprint": _matches(re.compile(r"[0-9a-f]{16,512}")),
+    "fingerprint": _matches(re.compile(r"[0-9a-f]{16,2048}")),
     "pixels": _matches(_HEX64),
     "image": _is_image,
     "manifest": _matches(_HEX64),

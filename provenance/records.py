@@ -163,6 +163,11 @@ def holder_text(value: Any) -> str:
     return _text(value, "rights holder", MAX_TEXT)
 
 
+def name_text(value: Any) -> str:
+    """The name of a dataset; raises DatasetError."""
+    return _text(value, "name", MAX_TEXT)
+
+
 def source_text(value: Any) -> str | None:
     """Where the picture came from, or None when nobody said; raises DatasetError."""
     return None if value is None else _text(value, "source", MAX_TEXT)
@@ -212,7 +217,10 @@ def _text(value: Any, what: str, limit: int, *, lines: bool = False) -> str:
 
 
 def _is_clean(text: str) -> bool:
-    return not any(c in BIDI_CONTROLS or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+    # Every hidden control is unprintable, so most text needs no second look.
+    return text.isprintable() or not any(
+        c in BIDI_CONTROLS or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text
+    )
 
 
 def _choice(value: Any, what: str, allowed: tuple[str, ...]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from provenance.errors import DatasetError
@@ -10,6 +12,7 @@ from provenance.faults import printable
 MAX_LENGTH = 256
 
 
+@lru_cache(maxsize=1024)
 def licence_expression(text: str) -> str:
     """The canonical form of an SPDX expression (``mit`` becomes ``MIT``); allows LicenseRef-*; raises DatasetError."""
     expected = "an SPDX licence expression such as CC-BY-4.0, CC0-1.0 or LicenseRef-My-Terms"

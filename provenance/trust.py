@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.errors import FormatError, SignatureError
+from provenance.faults import printable
 from provenance.files import read_file
 from provenance.home import Home
 
@@ -120,7 +121,7 @@ def verify_chain(
         root_digest=digest,
         key_id=certificates.key_id(key),
         public_key=key,
-        name=certificates.issuer_name(leaf),
+        name=printable(certificates.issuer_name(leaf)),
         trusted=digest in trust.roots,
         not_before=max(leaf.not_valid_before_utc, root.not_valid_before_utc),
         not_after=min(leaf.not_valid_after_utc, root.not_valid_after_utc),

@@ -10,12 +10,13 @@ import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import read_views
 from training.draws import draw_seed
-from training.pipeline import Text, encode_captions, encode_pixels
+from training.pipeline import encode_caption, encode_pixels
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +28,19 @@ IN_MEMORY_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
+class Text:
+    """Captions as the UNet takes them, ``(N, L, D)`` and, for SDXL, pooled ``(N, P)``; the last row is no caption."""
+
+    embeddings: torch.Tensor
+    pooled: torch.Tensor | None
+
+
+@dataclass(frozen=True)
 class Cache:
     """A dataset as tensors, ``N`` items with ``V`` views each.
 
     ``means`` and ``deviations`` are ``(N, V, C, H/8, W/8) float32``, ``time_ids`` is ``(N, V, 6) float32``;
-    ``caption_of[n]`` is a row of ``text``, whose last row stands for no caption.
+    ``caption_of[n]`` is a row of ``text``.
     """
 
     means: torch.Tensor
@@ -66,7 +75,7 @@ def build_cache(
 
     records = manifest.records
     captions = sorted({record.caption for record in records})
-    text = encode_captions(pipe, captions)
+    text = _encode_text(pipe, captions, spill)
     row = {caption: i for i, caption in enumerate(captions)}
 
     means = deviations = torch.empty(0)
@@ -83,11 +92,22 @@ def build_cache(
     return Cache(means, deviations, time_ids, tuple(row[record.caption] for record in records), text)
 
 
+def _encode_text(pipe: Any, captions: list[str], spill: Path) -> Text:
+    first, nothing = encode_caption(pipe, captions[0])
+    embeddings = _storage((len(captions) + 1, *first.embedding.shape), spill)
+    pooled = None if first.pooled is None else _storage((len(captions) + 1, *first.pooled.shape), spill)
+    for row, caption in enumerate(chain((encode_caption(pipe, text)[0] for text in captions), [nothing])):
+        embeddings[row] = caption.embedding
+        if pooled is not None and caption.pooled is not None:
+            pooled[row] = caption.pooled
+    return Text(embeddings, pooled)
+
+
 def _storage(shape: tuple[int, ...], spill: Path) -> torch.Tensor:
     import numpy as np
     import torch
 
-    if 2 * 4 * math.prod(shape) <= IN_MEMORY_BYTES:
+    if 4 * math.prod(shape) <= IN_MEMORY_BYTES:
         return torch.empty(shape)
     spill.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=spill) as file:

@@ -95,6 +95,7 @@ class TrainConfig:
     sample_guidance: float = 4.0
 
     save_dtype: str = "fp32"
+    kohya: bool = True
 
     def __post_init__(self) -> None:
         faults = tuple(_value_faults(self))

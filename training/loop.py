@@ -57,7 +57,7 @@ def draw_batch(pipe: Any, schedule: Any, cache: Cache, config: TrainConfig, step
         rows.append(cache.without_caption if drop else cache.caption_of[item])
         time_ids.append(cache.time_ids[item, view])
 
-    device = pipe.device
+    device = next(pipe.unet.parameters()).device
     clean, noise = scale_latents(pipe, torch.stack(latents)).to(device), torch.stack(noises).to(device)
     time = torch.stack(times).to(device)
     conditions = None
@@ -77,7 +77,7 @@ def batch_loss(pipe: Any, batch: Batch, config: TrainConfig) -> torch.Tensor:
     """The mean squared error of the UNet's prediction, each sample weighted; a scalar in float32."""
     import torch
 
-    with torch.autocast(pipe.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+    with torch.autocast(batch.noisy.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
         predicted = pipe.unet(
             batch.noisy, batch.times, encoder_hidden_states=batch.embeddings, added_cond_kwargs=batch.conditions
         ).sample

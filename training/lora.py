@@ -147,7 +147,7 @@ def train(
                         f"stopped after step {done} of {config.steps}",
                         fix="run the same command with --resume to go on",
                     )
-                if done % config.checkpoint_every == 0 and done < config.steps:
+                if done % config.checkpoint_every == 0 or done == config.steps:
                     save(done)
 
             report(Progress("sampling", 0, len(prompts)))
@@ -210,11 +210,16 @@ def _starting_point(release: Path, work: Path, binding: Binding, resume: bool) -
 def _device(config: TrainConfig) -> str:
     import torch
 
-    if config.device != "auto":
-        return config.device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if config.device == "auto":
+        return next(name for name, here in present.items() if here)
+    if not present[config.device]:
+        raise TrainingError(
+            f"this machine has no {config.device} device",
+            expected=" or ".join(name for name, here in present.items() if here),
+            fix='set `device = "auto"`',
+        )
+    return config.device
 
 
 @contextmanager

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Text:
-    """Captions as the UNet takes them: ``(N, L, D)`` and, for SDXL, the pooled ``(N, P)``; float32."""
+class Caption:
+    """One caption as the UNet takes it: ``(L, D)`` and, for SDXL, the pooled ``(P,)``; float32."""
 
-    embeddings: torch.Tensor
+    embedding: torch.Tensor
     pooled: torch.Tensor | None
 
 
@@ -68,23 +68,17 @@ def scale_latents(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     return scaled
 
 
-def encode_captions(pipe: Any, captions: list[str]) -> Text:
-    """Encodes captions as generation will; the last row is what guidance takes for no caption at all."""
+def encode_caption(pipe: Any, caption: str) -> tuple[Caption, Caption]:
+    """A caption as generation will encode it, and what guidance takes for no caption at all."""
     import torch
 
-    embeddings, pooled = [], []
     with torch.no_grad():
-        for caption in captions:
-            encoded = pipe.encode_prompt(
-                prompt=caption, device=pipe.device, num_images_per_prompt=1, do_classifier_free_guidance=True
-            )
-            embeddings.append(encoded[0])
-            if len(encoded) == 4:
-                pooled.append(encoded[2])
-        embeddings.append(encoded[1])
-        if pooled:
-            pooled.append(encoded[3])
-    return Text(torch.cat(embeddings).float().cpu(), torch.cat(pooled).float().cpu() if pooled else None)
+        encoded = pipe.encode_prompt(
+            prompt=caption, device=pipe.device, num_images_per_prompt=1, do_classifier_free_guidance=True
+        )
+    embedding, without, *pooled = (rows[0].float().cpu() for rows in encoded)
+    pooled = pooled or [None, None]
+    return Caption(embedding, pooled[0]), Caption(without, pooled[1])
 
 
 def noise_schedule(pipe: Any, config: TrainConfig) -> Any:

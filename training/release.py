@@ -15,12 +15,13 @@ from provenance.signing import staged
 from provenance.trust import TrustStore
 from training.attestation import Run, attest
 from training.config import TrainConfig
-from training.weights import adapter_bytes, adapter_metadata
+from training.weights import adapter_bytes, adapter_metadata, kohya_bytes
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+KOHYA_NAME = "kohya.safetensors"
 CONFIG_NAME = "config.json"
 SAMPLES = "samples"
 
@@ -39,7 +40,10 @@ def write_release(
     with staged(release) as staging:
         folder = staging / "adapter"
         folder.mkdir()
-        (folder / WEIGHTS).write_bytes(adapter_bytes(weights, config, adapter_metadata(manifest, base, config, run)))
+        metadata = adapter_metadata(manifest, base, config, run)
+        (folder / WEIGHTS).write_bytes(adapter_bytes(weights, config, metadata))
+        if config.kohya:
+            (folder / KOHYA_NAME).write_bytes(kohya_bytes(weights, config, metadata))
         # These bytes are the ones whose SHA-256 is the configuration's digest.
         (folder / CONFIG_NAME).write_bytes(canonical_json(config.to_dict()))
         if samples:

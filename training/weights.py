@@ -23,25 +23,30 @@ _KOHYA_VERSIONS = {"sd1": "sd_v1", "sdxl": "sdxl_base_v1-0"}
 def adapter_bytes(weights: Mapping[str, torch.Tensor], config: TrainConfig, metadata: Mapping[str, str]) -> bytes:
     """The adapter file: ``unet.<layer>.lora_A.weight`` and ``lora_B.weight``; the same input gives the same bytes.
 
-    alpha / rank is multiplied into ``lora_B``, so the file's alpha equals its rank. This layout has no place for
-    alpha that every reader honours: diffusers before 0.34 and ComfyUI take it to be the rank.
+    alpha / rank is multiplied into ``lora_B``, so the file's alpha is its rank: this layout has no place for alpha that
+    every reader honours, and those that find none take the rank.
+    """
+    tensors = {
+        f"unet.{name}": tensor * (config.alpha / config.rank if ".lora_B." in name else 1.0)
+        for name, tensor in weights.items()
+    }
+    return _file(tensors, config, {**metadata, "ss_network_alpha": str(config.rank)})
+
+
+def kohya_bytes(weights: Mapping[str, torch.Tensor], config: TrainConfig, metadata: Mapping[str, str]) -> bytes:
+    """The same weights as kohya's sd-scripts name them, with alpha beside each layer.
+
+    A1111 and ComfyUI read this layout; of PEFT's keys for these UNets, ComfyUI loads none and only warns.
     """
     import torch
-    from safetensors.torch import save
 
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.save_dtype]
     tensors = {}
     for name, tensor in weights.items():
-        scale = config.alpha / config.rank if ".lora_B." in name else 1.0
-        tensors[f"unet.{name}"] = (tensor.detach().cpu().float() * scale).to(dtype).contiguous()
-    header, body = _split(save(tensors))
-    # safetensors itself writes the metadata in an order that changes from run to run.
-    header["__metadata__"] = {
-        **metadata,
-        "modelspec.hash_sha256": f"0x{sha256_hex(body)}",
-        "sshs_model_hash": sha256_hex(body),
-    }
-    return _join(header, body)
+        layer, part, _ = name.rsplit(".", 2)
+        key = f"lora_unet_{layer.replace('.', '_')}"
+        tensors[f"{key}.{'lora_down' if part == 'lora_A' else 'lora_up'}.weight"] = tensor
+        tensors[f"{key}.alpha"] = torch.tensor(config.alpha)
+    return _file(tensors, config, {**metadata, "ss_network_alpha": repr(config.alpha)})
 
 
 def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainConfig, run: Run) -> dict[str, str]:
@@ -67,7 +72,6 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
         "ss_lr_scheduler": "cosine",
         "ss_lr_warmup_steps": str(config.warmup_steps),
         "ss_max_train_steps": str(config.steps),
-        "ss_network_alpha": str(config.rank),
         "ss_network_dim": str(config.rank),
         "ss_network_module": "networks.lora",
         "ss_num_train_images": str(len(manifest.records)),
@@ -87,17 +91,16 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
     return {key: value for key, value in values.items() if value}
 
 
-def tensor_digest(data: bytes) -> str:
-    """The SHA-256 of everything after the header: what kohya's ``sshs_model_hash`` names a file by."""
-    return sha256_hex(_split(data)[1])
+def _file(tensors: Mapping[str, torch.Tensor], config: TrainConfig, metadata: Mapping[str, str]) -> bytes:
+    import torch
+    from safetensors.torch import save
 
-
-def _split(data: bytes) -> tuple[dict[str, dict[str, str]], bytes]:
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.save_dtype]
+    data: bytes = save({name: tensor.detach().cpu().float().to(dtype).contiguous() for name, tensor in tensors.items()})
     end = 8 + int.from_bytes(data[:8], "little")
-    return json.loads(data[8:end]), data[end:]
-
-
-def _join(header: dict[str, dict[str, str]], tensors: bytes) -> bytes:
-    text = canonical_json(header)
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + tensors
+    body = data[end:]
+    hashes = {"modelspec.hash_sha256": f"0x{sha256_hex(body)}", "sshs_model_hash": sha256_hex(body)}
+    # safetensors itself writes the metadata in an order that changes from run to run.
+    header = canonical_json(json.loads(data[8:end]) | {"__metadata__": {**metadata, **hashes}})
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + body

@@ -123,7 +123,9 @@ def train_autoencoder(
     def loss(pictures: Tensor, noise: Tensor) -> Tensor:
         latents = vae.encode(pictures).latent_dist.mean
         error = pictures - vae.decode(latents + recipe.latent_noise * noise).sample.float()
-        return error.abs().mean() + error.square().mean() + recipe.latent_weight * latents.float().square().mean()
+        size = latents.float().square().mean()
+        total: Tensor = error.abs().mean() + error.square().mean() + recipe.latent_weight * size
+        return total
 
     def keep() -> None:
         tensors = checkpoint.under("weights", vae.state_dict()) | checkpoint.under("optimiser", optimiser.tensors())

@@ -1,4 +1,4 @@
-"""The text encoder and the UNet, and the noise they are trained against, all as diffusers and transformers have them."""
+"""The text encoder and the UNet as diffusers and transformers have them, and the noise they are trained against."""
 
 from __future__ import annotations
 
@@ -92,6 +92,10 @@ def build_unet(recipe: DenoiserRecipe) -> UNet2DConditionModel:
 class Denoiser(nn.Module):
     """Text encoder and UNet as the one thing that is trained."""
 
+    signal: Tensor
+    noise: Tensor
+    weight: Tensor
+
     def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, recipe: DenoiserRecipe):
         super().__init__()
         self.text_encoder, self.unet = text_encoder, unet
@@ -113,7 +117,8 @@ class Denoiser(nn.Module):
         target = signal * noise - spread * latents
         context = self.text_encoder(tokens)[0]
         found = self.unet(noisy, steps, encoder_hidden_states=context).sample.float()
-        return (self.weight[steps] * (found - target).square().mean((1, 2, 3))).mean()
+        error: Tensor = self.weight[steps] * (found - target).square().mean((1, 2, 3))
+        return error.mean()
 
 
 class CaptionReader(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ def train_denoiser(
     budget: Budget,
     workers: Workers,
     file: Path,
-    report: Callable[[Mapping[str, Tensor], Progress], None],
+    report: Callable[[dict[str, Tensor], Progress], None],
     every: int = 100,
     report_every: int = 1000,
 ) -> tuple[dict[str, Tensor], Progress]:

@@ -65,8 +65,8 @@ def draw_samples(
 def accuracy_of(pictures: NDArray[np.uint8], scenes: Sequence[Scene], model: Judge) -> Accuracy:
     """How often the judge sees the scene that was asked for."""
     right = judge(pictures, model).labels == np.array([labels_of(scene) for scene in scenes])
-    parts = [round(float(part), 4) for part in (*right.mean(0), right.all(1).mean())]
-    return Accuracy(*parts, n=len(scenes))
+    objects, colours, backgrounds, whole = (round(float(part), 4) for part in (*right.mean(0), right.all(1).mean()))
+    return Accuracy(objects, colours, backgrounds, whole, len(scenes))
 
 
 def held_out_accuracy(

@@ -57,4 +57,4 @@ class Workers:
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
                 return function(piece).float()
 
-        return torch.cat(list(self._pool.map(one, batch.split(size))))
+        return torch.cat(list(self._pool.map(one, torch.split(batch, size))))

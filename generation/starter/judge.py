@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,7 @@ class Judge(nn.Module):
     def __init__(self, channels: tuple[int, ...] = (32, 64, 96, 128)):
         super().__init__()
         self.stem = nn.Conv2d(3, channels[0], 3, stride=2, padding=1)
-        self.halve = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels, channels[1:], strict=False)
-        )
+        self.halve = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
         self.refine = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for c in channels)
         features = channels[-1] * 4
         self.object_head = nn.Linear(features, len(OBJECT_NAMES))
@@ -82,7 +81,7 @@ def judge(images: NDArray[np.uint8], model: Judge | None = None) -> Opinion:
     model = model or load_judge()
     parts: list[list[Tensor]] = [[], [], []]
     with torch.no_grad():
-        for piece in shrink(images).split(128):
+        for piece in torch.split(shrink(images), 128):
             for kept, logits in zip(parts, model(piece), strict=True):
                 kept.append(logits.float().softmax(1))
     objects, colours, backgrounds = (torch.cat(kept).numpy() for kept in parts)

@@ -62,11 +62,12 @@ class JudgeSource:
     def _other(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         kind = rng.random()
         if kind < 0.6:
-            return self._doodles[int(rng.integers(len(self._doodles)))]
-        scene = self._scenes.pictures[int(rng.integers(len(self._scenes.pictures)))]
+            doodle: NDArray[np.uint8] = self._doodles[int(rng.integers(len(self._doodles)))]
+            return doodle
+        scene: NDArray[np.uint8] = self._scenes.pictures[int(rng.integers(len(self._scenes.pictures)))]
         if kind < 0.9:
             return jumble(scene, rng)
-        return rng.integers(0, 256, (1, 1, 3), np.uint8) + np.zeros_like(scene)
+        return np.broadcast_to(rng.integers(0, 256, (1, 1, 3), np.uint8), scene.shape)
 
 
 def jumble(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -32,7 +32,8 @@ def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
     for _ in range(iterations):
         gram = x @ x.T
         x = 3.4445 * x + (2.0315 * gram @ gram - 4.775 * gram) @ x
-    return (x.T if tall else x).float()
+    near: Tensor = (x.T if tall else x).float()
+    return near
 
 
 class Optimiser:

@@ -120,6 +120,8 @@ def weight_bytes(folder: Path) -> int:
 
 def _write_model(trained: Trained, folder: Path) -> None:
     pipeline = copy.deepcopy(assemble(trained)).to(torch.float16)
+    for network in (pipeline.vae, pipeline.unet):
+        network.to(memory_format=torch.contiguous_format)  # safetensors takes no other
     pipeline.save_pretrained(folder, safe_serialization=True)
     # The slow tokenizer's pair of files, which tools that do not read tokenizer.json want.
     vocabulary: dict[str, int] = trained.tokenizer.get_vocab()

@@ -121,10 +121,11 @@ def _latents_stage(settings: Settings, vae: AutoencoderKL, training: Renders, wo
     if not file.exists():
         batches = [training.pictures[i : i + 256] for i in range(0, len(training.pictures), 256)]
         raw = torch.cat([encode(vae, to_tensor(batch), workers) for batch in batches])
-        save_file({"raw": raw}, file)
+        save_file({"raw": raw.contiguous()}, file)
     raw = load_file(file)["raw"]
     fold_statistics(vae, raw)
-    return (raw - raw.mean((0, 2, 3), keepdim=True)) / raw.std((0, 2, 3)).view(1, -1, 1, 1)
+    normalised: Tensor = (raw - raw.mean((0, 2, 3), keepdim=True)) / raw.std((0, 2, 3)).view(1, -1, 1, 1)
+    return normalised
 
 
 def _denoiser_stage(
@@ -192,7 +193,9 @@ def main() -> None:
             seed=flags.seed,
             workers=flags.workers,
             as_it_stands=flags.as_it_stands,
-            **budgets,
+            judge=budgets["judge"],
+            autoencoder=budgets["autoencoder"],
+            denoiser=budgets["denoiser"],
         )
     )
 

@@ -52,12 +52,16 @@ class EmbeddedChain:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with chain_errors(path):
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
-            os.chmod(path, 0o600)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            if not is_initialised(self._connection):
-                self._create()
-            self._source = ChainFile(self._connection, path)
+            try:
+                os.chmod(path, 0o600)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = FULL")
+                if not is_initialised(self._connection):
+                    self._create()
+                self._source = ChainFile(self._connection, path)
+            except BaseException:
+                self._connection.close()
+                raise
 
     @property
     def source(self) -> ChainFile:

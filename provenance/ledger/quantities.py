@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from provenance.errors import UsageError
 from provenance.ledger.protocol import NEVER
@@ -41,7 +41,7 @@ def format_date(timestamp: int) -> str:
     if timestamp >= NEVER:
         return "never"
     try:
-        return datetime.fromtimestamp(timestamp, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(timestamp, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"{timestamp} s after 1970"
 

@@ -16,9 +16,9 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,10 +69,8 @@ class FolderStore:
 
     def has(self, cid: Cid | str) -> bool:
         """Whether a file stands in the block's place; `get` says whether it is sound."""
-        try:
+        with self._translated():
             return self._place(as_cid(cid)).is_file()
-        except PermissionError as error:
-            raise self._unavailable(error) from error
 
     def keep(self, root: Cid | str) -> None:
         """Checks that the root is here; nothing is ever collected."""
@@ -89,23 +87,22 @@ class FolderStore:
     def _write_all(self, blocks: Iterable[tuple[Cid, bytes]]) -> None:
         # Flushing is waiting, so several at once cost little more than one; few wait, so memory stays bounded.
         waiting: deque[Future[Path]] = deque()
-        folders: set[Path] = set()
-        try:
+        folders = {self.path}
+        with self._translated():
             self._sweep()
-            with ThreadPoolExecutor(WRITERS, thread_name_prefix="blocks") as pool:
-                try:
-                    for cid, data in blocks:
-                        if len(waiting) == WAITING:
-                            folders.add(waiting.popleft().result())
-                        waiting.append(pool.submit(self._write, cid, data))
-                    folders.update(future.result() for future in waiting)
-                finally:
-                    pool.shutdown(wait=True, cancel_futures=True)
-            # A rename is only safe from a power cut once its folder is flushed too.
-            for folder in {*folders, self.path}:
+        with ThreadPoolExecutor(WRITERS, thread_name_prefix="blocks") as pool:
+            try:
+                for cid, data in blocks:
+                    if len(waiting) == WAITING:
+                        folders.add(waiting.popleft().result())
+                    waiting.append(pool.submit(self._write, cid, data))
+                folders.update(future.result() for future in waiting)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        # A rename is only safe from a power cut once its folder is flushed too.
+        with self._translated():
+            for folder in folders:
                 _flush_folder(folder)
-        except OSError as error:
-            raise self._unavailable(error) from error
 
     def _write(self, cid: Cid, data: bytes) -> Path:
         if len(data) > MAX_BLOCK_BYTES:
@@ -114,8 +111,12 @@ class FolderStore:
             )
         cid.check(data)
         place = self._place(cid)
-        if _holds(place, data):
-            return place.parent
+        with self._translated():
+            if not _holds(place, data):
+                self._rename_into(place, data)
+        return place.parent
+
+    def _rename_into(self, place: Path, data: bytes) -> None:
         place.parent.mkdir(exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=self._new)
         try:
@@ -128,7 +129,6 @@ class FolderStore:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        return place.parent
 
     def _sweep(self) -> None:
         self._new.mkdir(parents=True, exist_ok=True)
@@ -150,6 +150,13 @@ class FolderStore:
         return BlockCorrupt(
             f"block {cid} is not a block file", found=str(error), fix=f"remove {self._place(cid)} and import it again"
         )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(

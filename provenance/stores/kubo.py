@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import io
 import re
-import time
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from provenance.car import car_bytes, read_car
 from provenance.cid import Cid, as_cid
-from provenance.errors import BlockCorrupt, BlockMissing, StoreUnavailable
+from provenance.errors import BlockMissing, StoreUnavailable
 from provenance.stores.address import DEFAULT_URL, RpcAddress
+from provenance.stores.rpc import Unbelievable, open_client
 from provenance.unixfs import Block
-from provenance.unixfs.dagpb import MAX_BLOCK_BYTES
 
-CONNECT_SECONDS = 5.0
 BATCH_BYTES = 16 * 1024 * 1024
 UPLOAD_CHUNK = 1024 * 1024
 ABSENT = re.compile(r"not found locally|could not find|block not found|context deadline exceeded", re.IGNORECASE)
@@ -39,7 +37,7 @@ class KuboStore:
         self.address = RpcAddress.parse(url, allow_remote=allow_remote)
         self._timeout = timeout
         self._offline = offline
-        self._client = _open_client(self.address, timeout)
+        self._client = open_client(self.address, timeout)
         self._closer = weakref.finalize(self, self._client.close_session)
 
     def __enter__(self) -> KuboStore:
@@ -77,22 +75,9 @@ class KuboStore:
     def get(self, cid: Cid | str) -> bytes:
         """One block, hashed again as it arrives; a daemon on the network may take up to the timeout to find it."""
         cid = as_cid(cid)
-        deadline = time.monotonic() + self._timeout + CONNECT_SECONDS
-        data = bytearray()
         with self._translated(cid):
-            answer = self._client.request(
-                "/block/get", (str(cid),), stream=True, offline=self._offline, opts=self._options()
-            )
-            with closing(answer):
-                for part in answer:
-                    data += part
-                    if len(data) > MAX_BLOCK_BYTES:
-                        raise BlockCorrupt(
-                            f"block {cid} is too large", expected=f"at most {MAX_BLOCK_BYTES} bytes", found="more"
-                        )
-                    if time.monotonic() > deadline:
-                        raise StoreUnavailable(f"{self.describe()} sends block {cid} too slowly", fix="try again later")
-        return cid.check(bytes(data))
+            data = self._client.request("/block/get", (str(cid),), offline=self._offline, opts=self._options())
+        return cid.check(data)
 
     def has(self, cid: Cid | str) -> bool:
         """Whether the daemon holds the block itself."""
@@ -130,7 +115,8 @@ class KuboStore:
         body, headers = multipart.stream_files(archive, chunk_size=UPLOAD_CHUNK)
         # `Client.dag.imprt` expects exactly one line of answer; without pinning there is none but the count.
         answer = self._request("/dag/import", data=body, headers=headers, opts={"pin-roots": "false", "stats": "true"})
-        if not answer or answer[-1].get("Stats", {}).get("BlockCount") != len(blocks):
+        stats = answer[-1].get("Stats") if answer else None
+        if not isinstance(stats, dict) or stats.get("BlockCount") != len(blocks):
             raise self._strange(answer)
 
     def _request(self, path: str, *arguments: str, opts: dict[str, str] | None = None, **more: Any) -> list[Any]:
@@ -148,6 +134,7 @@ class KuboStore:
     @contextmanager
     def _translated(self, cid: Cid | str | None) -> Iterator[None]:
         import requests
+        import urllib3
         from ipfshttpclient import exceptions
 
         try:
@@ -162,7 +149,7 @@ class KuboStore:
             raise StoreUnavailable(
                 f"{self.describe()} refused", found=str(error), fix="see the daemon's log"
             ) from error
-        except exceptions.TimeoutError as error:
+        except (exceptions.TimeoutError, urllib3.exceptions.TimeoutError) as error:
             raise StoreUnavailable(
                 f"{self.describe()} did not answer within {self._timeout:g} s",
                 fix="see whether it is busy, then try again",
@@ -173,7 +160,13 @@ class KuboStore:
                 found=str(error),
                 fix="start it with `ipfs daemon`, or use the embedded store with `prov store use folder`",
             ) from error
-        except (exceptions.Error, requests.RequestException) as error:
+        except (
+            exceptions.Error,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            RecursionError,
+            Unbelievable,
+        ) as error:
             raise StoreUnavailable(
                 f"{self.describe()} did not answer as Kubo does",
                 found=str(error),
@@ -186,17 +179,3 @@ class KuboStore:
             found=repr(answer)[:200],
             fix="check the daemon's version (0.40 and later are known to work)",
         )
-
-
-def _open_client(address: RpcAddress, timeout: float) -> Any:
-    import ipfshttpclient
-    import requests
-
-    client = ipfshttpclient.Client(address.multiaddr, timeout=(CONNECT_SECONDS, timeout))._client
-    session = requests.Session()
-    # Neither a proxy from the environment nor a redirect may carry the RPC off to another host.
-    session.trust_env = False
-    session.max_redirects = 0
-    # In place of the client's own session, which urllib3 2 warns about on every request.
-    client._session = session
-    return client

@@ -10,7 +10,7 @@ from provenance.credentials import Credentials, ProvAssertion, read_credentials
 from provenance.errors import LedgerLookupError, RecordError
 from provenance.ledger.protocol import Batch, Stream
 from provenance.record import ImageRecord, parse_record
-from provenance.trust import TrustStore
+from provenance.trust import TrustStore, verify_chain
 from provenance.verify.evidence import Evidence
 from provenance.verify.findings import Findings
 from provenance.verify.report import Verdict
@@ -72,7 +72,8 @@ def find_anchor(trace: Trace, payload: Payload, evidence: Evidence, findings: Fi
         "ledger",
         f"stream {stream.stream} of {stream.holder}, anchored {moment}",
         here,
-        f"serials {batch.first} to {batch.first + batch.count - 1}, transaction {batch.transaction}, block {batch.block}",
+        f"serials {batch.first} to {batch.first + batch.count - 1} of the stream",
+        f"transaction {batch.transaction}, block {batch.block}",
     )
     findings.facts |= {
         "holder": stream.holder,
@@ -97,7 +98,9 @@ def read_record(anchor: Anchor, evidence: Evidence, findings: Findings) -> Image
     }
     for name, value in expected.items():
         if getattr(record, name) != value:
-            raise RecordError(f"the record's {name} is not the ledger's", expected=f"{value}", found=f"{getattr(record, name)}")
+            raise RecordError(
+                f"the record's {name} is not the ledger's", expected=f"{value}", found=f"{getattr(record, name)}"
+            )
     findings.ok(
         "record",
         record.id,
@@ -143,21 +146,33 @@ def check_binding(
 
     Raises RecordError when the credentials kept in the batch are not the record's.
     """
-    vouched = trust.roots | anchor.vouched
-    pem = _anchor_pem(record.issuer, trust, evidence.issuer_pem(anchor.batch)) if record.issuer in vouched else b""
+    # The batch brings the certificates; whether their root counts is for the trust store and the ledger to say.
+    chain = evidence.issuer_pem(anchor.batch)
+    signer = verify_chain(chain, trust.with_roots(anchor.vouched), what="the batch's issuer.pem")
+    if signer.root_digest != record.issuer:
+        raise RecordError(
+            "the batch brings the certificates of another issuer than its record names",
+            expected=f"root {record.issuer}",
+            found=f"root {signer.root_digest}",
+        )
+    pem = _root_pem(chain, record.issuer) if signer.trusted else b""
     if pem:
         by = "the trust store" if record.issuer in trust.roots else "the stream's holder"
         findings.ok("issuer", f"root {record.issuer}, vouched for by {by}")
     else:
         findings.fails(
-            "issuer", Verdict.UNKNOWN, f"neither the trust store nor the stream's holder vouches for root {record.issuer}"
+            "issuer",
+            Verdict.UNKNOWN,
+            f"neither the trust store nor the stream's holder vouches for root {record.issuer}",
         )
     claim = trace.claim
     if claim is not None:
         return _check_embedded(picture, trace, claim, record, pem, findings)
     manifest = evidence.manifest(anchor.batch, anchor.payload.serial)
     if sha256_hex(manifest) != record.manifest:
-        raise RecordError("the credentials kept in the batch are not the record's", expected=f"manifest {record.manifest}")
+        raise RecordError(
+            "the credentials kept in the batch are not the record's", expected=f"manifest {record.manifest}"
+        )
     kept = read_credentials(picture.data, picture.media_type, pem, manifest=manifest)
     if kept.assertion is None or kept.state not in ("trusted", "expired", "untrusted"):
         raise RecordError("the credentials kept in the batch do not validate", found=", ".join(kept.failures))
@@ -176,7 +191,9 @@ def _check_embedded(
         findings.fails("binding", Verdict.TAMPERED, f"credentials and record name another {difference}")
     elif record.image.sha256 != digest:
         findings.fails(
-            "binding", Verdict.TAMPERED, f"the file is not the one on record (sha256 {record.image.sha256}, found {digest})"
+            "binding",
+            Verdict.TAMPERED,
+            f"the file is not the one on record (sha256 {record.image.sha256}, found {digest})",
         )
     else:
         findings.ok("binding", "file, credentials and record name each other", f"sha256 {digest} is on record")
@@ -184,11 +201,15 @@ def _check_embedded(
     # After its end a certificate proves nothing by itself; but these very bytes were anchored while it was valid.
     dated = credentials.state == "expired" and bool(pem) and findings.holds("binding")
     if (pem and credentials.state == "trusted") or dated:
-        findings.ok("credentials", f'signed by "{credentials.issuer_name}", {credentials.generator}', *_checks(credentials))
+        findings.ok(
+            "credentials", f'signed by "{credentials.issuer_name}", {credentials.generator}', *_checks(credentials)
+        )
         findings.facts["issuer"] = {"name": credentials.issuer_name, "root": record.issuer}
         if trace.payload is None:
             findings.fails(
-                "watermark", Verdict.TAMPERED, f"the credentials name watermark {claim.payload}, and the picture has none"
+                "watermark",
+                Verdict.TAMPERED,
+                f"the credentials name watermark {claim.payload}, and the picture has none",
             )
         return True
     verdict = Verdict.UNKNOWN if trace.payload is None else Verdict.TAMPERED
@@ -213,11 +234,7 @@ def _difference(claim: ProvAssertion, record: ImageRecord) -> str | None:
     return next((name for name, value in claim.to_json().items() if expected[name] != value), None)
 
 
-def _anchor_pem(digest: str, trust: TrustStore, batch_pem: bytes) -> bytes:
+def _root_pem(chain: bytes, digest: str) -> bytes:
     from provenance.certificates import certificate_digest, parse_certificates, to_pem
 
-    for pem in (trust.anchors_pem, batch_pem):
-        for certificate in parse_certificates(pem) if pem else []:
-            if certificate_digest(certificate) == digest:
-                return to_pem(certificate)
-    return b""
+    return to_pem(*(c for c in parse_certificates(chain) if certificate_digest(c) == digest))

@@ -6,11 +6,12 @@ from datetime import UTC
 from typing import Any
 
 from provenance.adapter import verify_adapter_files
+from provenance.canonical import sha256_hex
 from provenance.errors import AdapterError, DatasetError
 from provenance.ledger.protocol import NEVER, Stream, Token
 from provenance.manifest import DatasetManifest, verify_dataset_files
 from provenance.record import ImageRecord
-from provenance.release import Release, open_release
+from provenance.release import TERMS, Release, open_release
 from provenance.trust import TrustStore
 from provenance.verify.evidence import Evidence
 from provenance.verify.findings import Findings
@@ -53,12 +54,14 @@ def _open(record: ImageRecord, token: Token, evidence: Evidence) -> Release:
                 found=getattr(record, name),
             )
     release = open_release(evidence.store, token.cid)
-    for name in ("weights", "dataset", "base"):
-        if getattr(release, name) != getattr(token, name):
+    published = {"weights": release.weights, "dataset": release.dataset, "base": release.base}
+    published["terms"] = sha256_hex(release.read(TERMS))
+    for name, digest in published.items():
+        if digest != getattr(token, name):
             raise AdapterError(
                 f"the published release has other {name} than token {token.token}",
                 expected=getattr(token, name),
-                found=getattr(release, name),
+                found=digest,
             )
     return release
 

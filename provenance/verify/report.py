@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from provenance.canonical import Json
@@ -12,7 +12,7 @@ from provenance.canonical import Json
 REPORT_TYPE = "urn:prov:report:v1"
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What is known of a picture's history, strongest first."""
 
     AUTHENTIC = "authentic"
@@ -52,7 +52,7 @@ LAYERS = (
 )
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """How one layer came out."""
 
     OK = "ok"

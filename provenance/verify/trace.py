@@ -68,9 +68,13 @@ def read_trace(picture: Picture, trust: TrustStore, findings: Findings) -> Trace
     """Reads watermark and credentials, and finds what contradicts itself without a ledger."""
     height, width = picture.pixels.shape[:2]
     findings.ok(
-        "file", f"{picture.media_type}, {width} × {height} px, {len(picture.data)} bytes", f"sha256 {sha256_hex(picture.data)}"
+        "file",
+        f"{picture.media_type}, {width} × {height} px, {len(picture.data)} bytes",
+        f"sha256 {sha256_hex(picture.data)}",
     )
-    trace = Trace(_read_watermark(picture, findings), read_credentials(picture.data, picture.media_type, trust.anchors_pem))
+    trace = Trace(
+        _read_watermark(picture, findings), read_credentials(picture.data, picture.media_type, trust.anchors_pem)
+    )
     credentials = trace.credentials
     if credentials.state == "absent":
         findings.absent("credentials", "no Content Credentials" + "".join(f" ({f})" for f in credentials.failures))

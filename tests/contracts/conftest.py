@@ -38,7 +38,13 @@ class World:
 
     def mint(self, account: KeystoreAccount | None = None, **changes: str) -> Token:
         """Mints an adapter whose weights no other test used."""
-        values = {"weights": secrets.token_hex(32), "dataset": "da" * 32, "base": "ba" * 32, "terms": "00" * 32, "cid": CID}
+        values = {
+            "weights": secrets.token_hex(32),
+            "dataset": "da" * 32,
+            "base": "ba" * 32,
+            "terms": "00" * 32,
+            "cid": CID,
+        }
         return self.ledger.mint(account or self.maker, **{**values, **changes})
 
     def anchor(self, account: KeystoreAccount, stream: Stream, first: int = 0, count: int = 1) -> Batch:
@@ -54,8 +60,8 @@ def anvil() -> Iterator[Anvil]:
         yield node
 
 
-def accounts() -> list[KeystoreAccount]:
-    return [account_from_key(name, secrets.token_bytes(32)) for name in ("maker", "licensee", "stranger")]
+def account(name: str) -> KeystoreAccount:
+    return account_from_key(name, secrets.token_bytes(32))
 
 
 def embedded_world(folder: Path) -> World:
@@ -65,16 +71,16 @@ def embedded_world(folder: Path) -> World:
         now[0] += seconds
 
     ledger = open_embedded_ledger(Home.create(folder / "home"), clock=lambda: now[0])
-    return World("embedded", ledger, advance, *accounts())
+    return World("embedded", ledger, advance, account("maker"), account("licensee"), account("stranger"))
 
 
 def anvil_world(folder: Path, node: Anvil) -> World:
     rpc = JsonRpc(node.url)
-    people = accounts()
-    for each in people:
+    maker, licensee, stranger = account("maker"), account("licensee"), account("stranger")
+    for each in (maker, licensee, stranger):
         rpc.call("anvil_setBalance", each.address, hex(1000 * 10**18))
     home = Home.create(folder / "home")
-    home = home.with_chain(deploy_contract(home, node.url, people[0]))
+    home = home.with_chain(deploy_contract(home, node.url, maker))
     chain = RpcChain(node.url, open_rpc_source(home), folder / "nonces")
 
     def advance(seconds: int) -> None:
@@ -82,7 +88,7 @@ def anvil_world(folder: Path, node: Anvil) -> World:
         rpc.call("evm_mine")
 
     # The node's time only: it is put forward and the machine's is not.
-    return World("anvil", ContractLedger(chain, clock=lambda: 0), advance, *people, rpc=rpc)
+    return World("anvil", ContractLedger(chain, clock=lambda: 0), advance, maker, licensee, stranger, rpc)
 
 
 @pytest.fixture(params=["embedded", pytest.param("anvil", marks=pytest.mark.anvil)])

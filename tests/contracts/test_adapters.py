@@ -46,7 +46,7 @@ def test_same_weights_are_minted_once(world: World) -> None:
 @pytest.mark.parametrize("field", ["weights", "dataset", "base"])
 def test_mint_without_a_digest_is_refused(world: World, field: str) -> None:
     with pytest.raises(LedgerRefused, match="must name the digests"):
-        world.mint(**{field: ZERO})
+        world.mint(None, **{field: ZERO})
 
 
 @pytest.mark.parametrize("cid", ["", "b" * 129])

@@ -69,5 +69,5 @@ def test_unknown_argument_of_the_compiler_is_refused(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("name", ["package.json", "package-lock.json", ".npmrc"])
 def test_npm_files_name_no_registry(name: str) -> None:
     text = (FOLDER / name).read_text()
-    assert "resolved\"" not in text
+    assert 'resolved"' not in text
     assert "registry." not in text

@@ -12,7 +12,8 @@ import pytest
 from eth_utils.crypto import keccak
 
 from contracts.anvil import Anvil
-from contracts.compile import FOLDER, SCRIPT, SETTINGS, can_compile
+from contracts.artifact import FOLDER
+from contracts.compile import SCRIPT, SETTINGS, can_compile
 from provenance.ledger.refusals import Reverted, refusal
 from provenance.ledger.rpc import RpcChain
 

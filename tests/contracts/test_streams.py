@@ -71,10 +71,10 @@ def test_only_the_holder_anchors(world: World) -> None:
 
 def test_batch_without_records_root_or_cid_is_refused(world: World) -> None:
     stream = world.ledger.open_stream(world.maker).stream
-    for changes in ({"count": 0}, {"root": "00" * 32}, {"cid": ""}, {"cid": "b" * 129}):
-        values = {"stream": stream, "first": 0, "count": 1, "root": "ab" * 32, "cid": world.cid, **changes}
+    root, cid = "ab" * 32, world.cid
+    for count, other_root, other_cid in ((0, root, cid), (1, "00" * 32, cid), (1, root, ""), (1, root, "b" * 129)):
         with pytest.raises(LedgerRefused):
-            world.ledger.anchor(world.maker, **values)
+            world.ledger.anchor(world.maker, stream=stream, first=0, count=count, root=other_root, cid=other_cid)
 
 
 def test_serials_stay_below_28_bits(world: World) -> None:

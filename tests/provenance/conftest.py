@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
 from provenance.dataset import sign_dataset
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer
 from provenance.trust import TrustStore
+
+# A busy machine is slow, not wrong.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 ASSETS = Path(__file__).parents[1] / "assets" / "dataset"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from provenance.cid import file_cid
 from provenance.dataset import sign_dataset, verify_dataset, verify_dataset_files
 from provenance.dsse import IN_TOTO, Envelope
 from provenance.errors import DatasetError, FileRefused, ProvenanceError, SignatureError
+from provenance.files import write_file
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer, renew_issuer
 from provenance.oms import sign_folder
@@ -79,9 +81,7 @@ def test_progress_counts_every_picture(pictures: Path, tmp_path: Path, issuer: I
     assert seen == [(1, 3), (2, 3), (3, 3)] * 2
 
 
-def test_unsigned_folder_is_refused_and_its_release_suggested(
-    pictures: Path, release: Path, trust: TrustStore
-) -> None:
+def test_unsigned_folder_is_refused_and_its_release_suggested(pictures: Path, release: Path, trust: TrustStore) -> None:
     with pytest.raises(DatasetError, match="prov dataset sign"):
         verify_dataset(pictures, trust)
     with pytest.raises(DatasetError) as refusal:
@@ -95,17 +95,15 @@ def test_untrusted_issuer_is_refused_unless_asked_for(release: Path) -> None:
     assert not verify_dataset(release, TrustStore(), require_trusted=False).issuer.trusted
 
 
-def test_release_still_verifies_after_its_signer_renewed_the_key(
-    release: Path, home: Home, trust: TrustStore
-) -> None:
+def test_release_still_verifies_after_its_signer_renewed_the_key(release: Path, home: Home, trust: TrustStore) -> None:
     renew_issuer(home)
     assert verify_dataset(release, trust).issuer.trusted
 
 
-def change(path: str) -> Callable[[Path], None]:
+def change(path: str, at: int | None = None) -> Callable[[Path], None]:
     def apply(release: Path) -> None:
         data = bytearray((release / path).read_bytes())
-        data[len(data) // 2] ^= 1
+        data[len(data) // 2 if at is None else at] ^= 1
         (release / path).write_bytes(bytes(data))
 
     return apply
@@ -162,7 +160,7 @@ FISH, BOAT = "dataset/data/fish.png", "dataset/data/boat.jpg"
         (change("dataset/croissant.json"), "croissant.json is not what was signed"),
         (change("dataset.dsse.json"), "dataset.dsse.json"),
         (change("dataset.sig"), "dataset.sig"),
-        (change("issuer.pem"), "issuer.pem"),
+        (change("issuer.pem", at=40), "issuer.pem"),
         (remove(FISH), "data/fish.png: is signed but missing"),
         (remove("dataset/records.jsonl"), "records.jsonl: is signed but missing"),
         (remove("dataset/croissant.json"), "croissant.json: is signed but missing"),
@@ -209,9 +207,7 @@ def signed_statement(release: Path) -> Statement:
     return Statement.parse(Envelope.parse((release / "dataset.dsse.json").read_bytes()).payload)
 
 
-def test_bundle_of_other_files_than_the_statement_is_refused(
-    release: Path, issuer: Issuer, trust: TrustStore
-) -> None:
+def test_bundle_of_other_files_than_the_statement_is_refused(release: Path, issuer: Issuer, trust: TrustStore) -> None:
     statement = signed_statement(release)
     add("dataset/data/extra.png")(release)
     resign(release, issuer, statement)
@@ -235,6 +231,8 @@ def test_bundle_by_another_key_is_refused(release: Path, trust: TrustStore, tmp_
         {"created": "2020-01-01T00:00:00Z"},
         {"created": "yesterday"},
         {"note": "x"},
+        {"name": "sea\x1b[31m"},
+        {"name": " sea "},
     ],
 )
 def test_claim_that_contradicts_the_records_is_refused_even_when_signed(
@@ -242,7 +240,7 @@ def test_claim_that_contradicts_the_records_is_refused_even_when_signed(
 ) -> None:
     statement = signed_statement(release)
     resign(release, issuer, Statement(statement.subjects, statement.predicate_type, {**statement.predicate, **claim}))
-    with pytest.raises(ProvenanceError, match=r"dataset\.dsse\.json"):
+    with pytest.raises(ProvenanceError, match=r"dataset\.dsse\.json|name has control"):
         verify_dataset(release, trust)
 
 
@@ -281,9 +279,43 @@ def test_picture_changed_after_verifying_is_never_read(release: Path, trust: Tru
         manifest.read(record)
 
 
-def test_release_verifies_from_any_store_of_bytes_with_and_without_pictures(
-    release: Path, trust: TrustStore
-) -> None:
+def test_racing_changes_never_give_unsigned_bytes(release: Path, trust: TrustStore) -> None:
+    manifest = verify_dataset(release, trust)
+    record = next(record for record in manifest.records if record.path == "data/fish.png")
+    signed, stop = (release / FISH).read_bytes(), threading.Event()
+
+    def mutate() -> None:
+        round = 0
+        while not stop.is_set():
+            round += 1
+            write_file(release / FISH, signed if round % 2 else signed[::-1])
+
+    thread = threading.Thread(target=mutate)
+    thread.start()
+    outcomes = {"signed": 0, "refused": 0}
+    try:
+        while min(outcomes.values()) < 20:
+            try:
+                assert manifest.read(record) == signed
+                outcomes["signed"] += 1
+            except DatasetError:
+                outcomes["refused"] += 1
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_interrupted_signing_leaves_nothing_behind(pictures: Path, tmp_path: Path, issuer: Issuer) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        sign_dataset(pictures, tmp_path / "r", issuer=issuer, licence="MIT", holder="Ada", progress=interrupt)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_release_verifies_from_any_store_of_bytes_with_and_without_pictures(release: Path, trust: TrustStore) -> None:
     files = {str(path.relative_to(release)): path.read_bytes() for path in release.rglob("*") if path.is_file()}
     manifest = verify_dataset_files(files.__getitem__, trust, with_data=True)
     assert manifest == verify_dataset_files(files.__getitem__, trust, with_data=False)

@@ -49,9 +49,7 @@ def test_securesystemslib_verifies_our_envelope(issuer: Issuer) -> None:
     from securesystemslib.dsse import Envelope as ForeignEnvelope
     from securesystemslib.signer import SSlibKey
 
-    key = SSlibKey(
-        issuer.key_id, "ecdsa", "ecdsa-sha2-nistp256", {"public": issuer.public_key_pem.decode()}
-    )
+    key = SSlibKey(issuer.key_id, "ecdsa", "ecdsa-sha2-nistp256", {"public": issuer.public_key_pem.decode()})
     foreign = ForeignEnvelope.from_dict(json.loads(Envelope.sign(b'{"a":1}', IN_TOTO, issuer).to_json()))
     assert issuer.key_id in foreign.verify([key], 1)
     assert foreign.payload == b'{"a":1}'

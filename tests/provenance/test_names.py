@@ -8,7 +8,9 @@ from provenance.errors import FileRefused
 from provenance.names import check_name, collisions
 
 
-@pytest.mark.parametrize("name", ["a.png", "data/sea/whale é.webp", "猫.png", "data/a-b_(1).jpg", "👩‍👧.png", "می‌خواهم.png"])
+@pytest.mark.parametrize(
+    "name", ["a.png", "data/sea/whale é.webp", "猫.png", "data/a-b_(1).jpg", "👩‍👧.png", "می‌خواهم.png"]
+)
 def test_ordinary_name_passes(name: str) -> None:
     assert check_name(name) == name
 

@@ -158,9 +158,7 @@ def test_device_or_pipe_is_refused_without_hanging(source: Path, issuer: Issuer)
     ("first", "second"),
     [("b.png", "B.png"), ("straße.png", "STRASSE.png"), ("sea/b.png", "SEA/b.png")],
 )
-def test_names_that_collide_on_other_systems_are_refused(
-    first: str, second: str, source: Path, issuer: Issuer
-) -> None:
+def test_names_that_collide_on_other_systems_are_refused(first: str, second: str, source: Path, issuer: Issuer) -> None:
     for name in (first, second):
         (source / name).parent.mkdir(exist_ok=True)
         shutil.copy(source / "a.png", source / name)
@@ -257,5 +255,3 @@ def test_metadata_may_give_rights_and_leave_captions_to_text_files(
     (source / "metadata.jsonl").write_text('{"file_name": "a.png", "licence": "MIT", "rights_holder": "Eve"}\n')
     manifest = sign_dataset(source, tmp_path / "release", issuer=issuer)
     assert (manifest.records[0].caption, manifest.records[0].licence) == ("a fish", "MIT")
-
-

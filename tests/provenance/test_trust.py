@@ -103,6 +103,19 @@ def test_unreadable_certificates_are_refused(pem: bytes) -> None:
         verify_chain(pem, TrustStore())
 
 
+def test_name_of_an_issuer_cannot_steer_a_terminal() -> None:
+    key, root_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root = certificates.create_root(root_key, "Ada", utc_now())
+    hostile = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Ada\x1b[31m")])
+    leaf = certificates.create_leaf(key.public_key(), root_key, root, utc_now())
+    builder = x509.CertificateBuilder().subject_name(hostile).issuer_name(root.subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(utc_now()).not_valid_after(utc_now() + timedelta(days=1))
+    for extension in leaf.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    chain = certificates.to_pem(builder.sign(root_key, hashes.SHA256()), root)
+    assert verify_chain(chain, TrustStore()).name == "Ada\\x1b[31m"
+
+
 def test_key_id_picks_one_of_several_chains(issuer: Issuer, other: Issuer) -> None:
     both = issuer.certificates_pem + other.certificates_pem
     assert verify_chain(both, TrustStore(), key_id=other.key_id).name == "Eve"

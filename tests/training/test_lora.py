@@ -82,14 +82,15 @@ def test_diffusers_loads_the_adapter_and_draws_something_else(
     assert torch.equal(before, draw())
 
 
+@pytest.mark.parametrize("file", ["adapter.safetensors", "kohya.safetensors"])
 def test_what_diffusers_loads_is_what_was_trained_though_alpha_is_not_the_rank(
-    run: Train, sd1_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Train, sd1_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     trained: list[Any] = []
     monkeypatch.setattr(lora, "load_pipeline", lambda *args: trained.append(load_pipeline(*args)) or trained[0])
     run()
     loaded = load_pipeline(sd1_base, "cpu")
-    loaded.load_lora_weights(str(tmp_path / "squares" / "adapter"), weight_name="adapter.safetensors")
+    loaded.load_lora_weights(str(tmp_path / "squares" / "adapter"), weight_name=file)
     noise = torch.Generator().manual_seed(2)
     latents, words = torch.randn(1, 4, 8, 8, generator=noise), torch.randn(1, 77, 32, generator=noise)
     with torch.no_grad():
@@ -109,6 +110,27 @@ def test_the_file_has_peft_keys_and_the_chosen_type(
     assert all(key.startswith("unet.") and key.endswith(".weight") for key in weights)
     assert {tensor.dtype for tensor in weights.values()} == {dtype}
     assert "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0.lora_A.weight" in weights
+
+
+def test_the_kohya_file_names_every_layer_as_comfyui_looks_for_it(
+    run: Train, sdxl_base: BaseModel, tmp_path: Path
+) -> None:
+    run(base=sdxl_base)
+    weights = load_file(tmp_path / "squares" / "adapter" / "kohya.safetensors")
+    unet = load_pipeline(sdxl_base, "cpu").unet
+    layers = [name for name, module in unet.named_modules() if name.endswith(QUICK.targets)]
+    expected = {
+        f"lora_unet_{layer.replace('.', '_')}.{part}"
+        for layer in layers
+        for part in ("lora_down.weight", "lora_up.weight", "alpha")
+    }
+    assert set(weights) == expected
+    assert {float(tensor) for key, tensor in weights.items() if key.endswith(".alpha")} == {6.0}
+
+
+def test_the_kohya_file_can_be_left_out(run: Train, tmp_path: Path) -> None:
+    run(replace(QUICK, kohya=False))
+    assert not (tmp_path / "squares" / "adapter" / "kohya.safetensors").exists()
 
 
 def test_the_metadata_names_what_other_programs_look_for(
@@ -160,6 +182,26 @@ def test_a_training_stopped_by_ctrl_c_goes_on_to_the_same_bits(run: Train, tmp_p
     assert losses[0] == losses[1]
     assert resumed.predicate["runDetails"]["byproducts"][2]["annotations"]["resumed_at"] == [3, 5]
     assert not (tmp_path / "parts.work" / "checkpoints").exists()
+
+
+def test_a_training_whose_last_pictures_fail_can_be_finished(
+    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> list[Any]:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lora, "draw_samples", fail)
+        with pytest.raises(MemoryError):
+            run()
+    assert not (tmp_path / "squares").exists()
+    assert run(resume=True).weights_digest == run(out="whole").weights_digest
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has one")
+def test_a_device_that_is_not_there_is_refused(run: Train) -> None:
+    with pytest.raises(TrainingError, match="no cuda device"):
+        run(replace(QUICK, device="cuda"))
 
 
 def test_only_the_newest_two_checkpoints_are_kept(run: Train, tmp_path: Path) -> None:

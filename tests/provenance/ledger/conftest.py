@@ -39,9 +39,7 @@ def filled(ledger: EmbeddedLedger, maker: KeystoreAccount) -> EmbeddedLedger:
     """A ledger with two adapters, an issuer, a licence that was revoked, and a stream of two batches."""
     other = account_from_key("other", b"\x11" * 32)
     for number in (1, 2):
-        ledger.mint(
-            maker, weights=f"{number:02x}" * 32, dataset="da" * 32, base="ba" * 32, terms="00" * 32, cid=CID
-        )
+        ledger.mint(maker, weights=f"{number:02x}" * 32, dataset="da" * 32, base="ba" * 32, terms="00" * 32, cid=CID)
     ledger.register_issuer(maker, "0a" * 32)
     ledger.register_issuer(other, "0b" * 32)
     ledger.grant(maker, 1, other.address, expires=ledger.now() + 1000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from eth_abi import decode as reference_decode
-from eth_abi import encode as reference_encode
+from eth_abi.abi import decode as reference_decode
+from eth_abi.abi import encode as reference_encode
 from hypothesis import given
 from hypothesis import strategies as st
 

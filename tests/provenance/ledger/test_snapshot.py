@@ -9,7 +9,10 @@ import pytest
 
 from provenance.errors import FormatError, LedgerLookupError
 from provenance.ledger.embedded import EmbeddedLedger
+from provenance.ledger.protocol import Head, LedgerIdentity, Log
 from provenance.ledger.snapshot import Snapshot, take_snapshot
+
+LOGS = tuple(Log(1, 3, "12" * 32, place, ("34" * 32,), "56") for place in range(2))
 
 
 def test_snapshot_answers_as_the_ledger_does(filled: EmbeddedLedger) -> None:
@@ -77,8 +80,10 @@ def test_same_snapshot_gives_the_same_bytes(filled: EmbeddedLedger) -> None:
         lambda value: value["logs"][0].pop("index"),
     ],
 )
-def test_malformed_snapshot_is_a_format_error(filled: EmbeddedLedger, fault: Any) -> None:
-    value = json.loads(take_snapshot(filled, 1).to_bytes())
+def test_malformed_snapshot_is_a_format_error(fault: Any) -> None:
+    good = Snapshot(LedgerIdentity(1, "ab" * 32, "0x" + "cd" * 20, "ef" * 32), Head(2, 3), LOGS)
+    assert Snapshot.parse(good.to_bytes()) == good
+    value = json.loads(good.to_bytes())
     fault(value)
     with pytest.raises(FormatError):
         Snapshot.parse(json.dumps(value).encode())

@@ -1,0 +1,83 @@
+"""`prov verify`: the history of pictures, layer by layer, and one verdict for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import emit, paint, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provenance.verify import Report
+
+COLOURS = {"authentic": "green", "recovered": "green", "unknown": "yellow"}
+
+# For several pictures the gravest counts: a history that does not hold, then no answer, then no history.
+GRAVEST_FIRST = (1, 2, 3, 4, 0)
+
+
+def command(
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
+    bundle: Annotated[Path | None, typer.Option(help="A file from `prov bundle`: verify with it alone.")] = None,
+    trust: Annotated[list[Path] | None, typer.Option(help="Root certificates (PEM) to believe.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
+) -> None:
+    """Verify where pictures come from; exit 0 authentic or recovered, 1 not, 3 no answer, 4 no history.
+
+    Example: prov verify images/prov-1-0.png
+    """
+    with refusals():
+        from provenance.errors import ProvenanceError
+        from provenance.trust import home_and_files
+
+        roots = home_and_files(trust or [])
+        verify = _verifier(bundle, roots)
+        results: list[dict[str, Any]] = []
+        texts: list[str] = []
+        for image in images:
+            try:
+                report = verify(image)
+            except ProvenanceError as error:
+                results.append(
+                    {"image": str(image), "verdict": None, "error": str(error), "exit_code": error.exit_code}
+                )
+                texts.append(paint("error: ", "red") + str(error))
+            else:
+                results.append(report.to_json())
+                texts.append(_painted(report))
+        emit(results if len(images) > 1 else results[0], "\n\n".join(texts), as_json=as_json)
+    code = min((result["exit_code"] for result in results), key=GRAVEST_FIRST.index)
+    if code:
+        raise typer.Exit(code)
+
+
+def _verifier(bundle: Path | None, roots: Any) -> Callable[[Path], Report]:
+    from provenance.errors import Unavailable
+    from provenance.home import Home
+    from provenance.verify.evidence import Evidence, HomeEvidence, NoEvidence
+    from provenance.verify.verifier import verify_with
+
+    evidence: Evidence
+    if bundle is not None:
+        from provenance.bundle import open_bundle
+
+        evidence = open_bundle(bundle, roots)
+    else:
+        try:
+            home = Home.open()
+            from provenance.ledger import open_reader
+            from provenance.stores import open_store
+
+            evidence = HomeEvidence(open_reader(home), open_store(home))
+        except Unavailable as error:
+            evidence = NoEvidence(error.what)
+    return lambda image: verify_with(image, evidence, roots)
+
+
+def _painted(report: Report) -> str:
+    first, rest = report.to_text().split("\n", 1)
+    return f"{paint(first, COLOURS.get(report.verdict.value, 'red'))}\n{rest}"

@@ -1,0 +1,109 @@
+"""The safety policy: a strict YAML file, its canonical JSON, and the digest that decisions name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from safety.errors import PolicyError
+from safety.policy_schema import faults_in, parse_yaml
+
+STARTER_BASE = "starter"
+STARTER_POLICY = Path(__file__).parent / "policies" / "starter.yaml"
+DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Concept:
+    """Something the policy forbids, and how prompts and pictures of it are known.
+
+    ``terms`` and ``allow`` are for prompts: words, and phrases in which they are harmless. ``labels`` are classes
+    of the starter classifier; ``prompts`` and ``anchors`` are what CLIP compares. ``thresholds`` are by filter
+    kind, above 0 and at most 1.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    terms: tuple[str, ...]
+    allow: tuple[str, ...]
+    labels: tuple[str, ...]
+    prompts: tuple[str, ...]
+    anchors: tuple[str, ...]
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class FilterChoice:
+    """Which content filter a policy asks for: ``starter``, or ``open_clip`` with a model and its weights."""
+
+    kind: str
+    model: str | None = None
+    pretrained: str | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy that has been checked."""
+
+    name: str
+    version: int
+    filter: FilterChoice
+    concepts: tuple[Concept, ...]
+    canonical: bytes
+
+    @classmethod
+    def load(cls, path: Path) -> Policy:
+        """Reads a policy file; raises PolicyError naming every fault in it."""
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise PolicyError(f"the policy {path} cannot be read", found=str(error), fix="check --policy") from error
+        return cls.parse(data, str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, what: str = "the policy") -> Policy:
+        """Reads a policy from YAML; raises PolicyError naming every fault in it."""
+        if len(data) > MAX_BYTES:
+            raise PolicyError(f"{what} is too large", expected=f"at most {MAX_BYTES} bytes")
+        value = parse_yaml(data, what)
+        faults = faults_in(value)
+        if faults:
+            found = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}" + "".join(f"\n    - {f}" for f in faults)
+            raise PolicyError(f"{what} is not a valid policy", found=found, fix="correct every line above")
+        canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return cls(
+            name=value["name"],
+            version=value["version"],
+            filter=FilterChoice(**value["filter"]),
+            concepts=tuple(_concept(name, concept) for name, concept in value["concepts"].items()),
+            canonical=canonical.encode(),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hexadecimal."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+    def at(self, stage: str) -> tuple[Concept, ...]:
+        """The concepts that are screened at a stage."""
+        return tuple(concept for concept in self.concepts if stage in concept.stages)
+
+
+def open_policy(path: Path | None, base: str) -> Policy:
+    """The policy of a path, or the one that ships for a base: ``starter``'s own, or the default."""
+    if path is not None:
+        return Policy.load(path)
+    return Policy.load(STARTER_POLICY if base == STARTER_BASE else DEFAULT_POLICY)
+
+
+def _concept(name: str, value: dict[str, Any]) -> Concept:
+    lists = {key: tuple(value[key]) for key in ("stages", "terms", "allow", "labels", "prompts", "anchors")}
+    thresholds = {kind: float(share) for kind, share in value["thresholds"].items()}
+    return Concept(name=name, thresholds=MappingProxyType(thresholds), **lists)

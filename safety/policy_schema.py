@@ -1,0 +1,153 @@
+"""What a policy file must look like: YAML without surprises, and every fault in it at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from safety.decision import STAGES
+from safety.errors import PolicyError
+
+TYPE = "urn:prov:policy:v1"
+KINDS = ("starter", "open_clip")
+MAX_ITEMS, MAX_TEXT, MAX_CONCEPTS = 2000, 200, 200
+
+_TOP = {"type", "name", "version", "on_error", "filter", "concepts"}
+_CONCEPT = {"stages", "terms", "allow", "labels", "prompts", "anchors", "thresholds"}
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def parse_yaml(data: bytes, what: str) -> Any:
+    """Parses YAML with plain values only: no aliases, no tags, no key twice; raises PolicyError."""
+    import yaml
+
+    try:
+        text = data.decode("utf-8")
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise PolicyError(
+                    f"{what} uses an alias", expected="every value written out", found=f"{event.start_mark}"
+                )
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _refuse_repeated_keys(node, what)
+        return yaml.safe_load(text)
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PolicyError(f"{what} is not valid YAML", found=str(error).replace("\n", " ")[:300]) from error
+
+
+def _refuse_repeated_keys(node: Any, what: str) -> None:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise PolicyError(f"{what} has a key that is not a word", found=str(key.start_mark))
+            if key.value in seen:
+                raise PolicyError(f"{what} names a key twice", found=f"{key.value!r}{key.start_mark}")
+            seen.add(key.value)
+            _refuse_repeated_keys(value, what)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(value, what)
+
+
+def faults_in(value: Any) -> list[str]:
+    """Everything that is wrong with a parsed policy, one sentence each."""
+    if not isinstance(value, dict):
+        return ["the file is not a mapping"]
+    faults = _keys(value, _TOP, "the policy")
+    if value.get("type") != TYPE:
+        faults.append(f"type is {value.get('type')!r}, not {TYPE!r}")
+    if not _is_name(value.get("name")):
+        faults.append("name is not a word of a-z, 0-9, - and _")
+    version = value.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        faults.append("version is not a whole number from 1")
+    if value.get("on_error") != "block":
+        faults.append(f"on_error is {value.get('on_error')!r}; only block is possible")
+    choice = value.get("filter")
+    faults += _filter_faults(choice)
+    kind = choice.get("kind") if isinstance(choice, dict) else None
+    concepts = value.get("concepts")
+    if not isinstance(concepts, dict) or not 1 <= len(concepts) <= MAX_CONCEPTS:
+        return [*faults, f"concepts is not a mapping of 1 to {MAX_CONCEPTS} concepts"]
+    for name, concept in concepts.items():
+        faults += _concept_faults(name, concept, kind)
+    return faults
+
+
+def _filter_faults(value: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return ["filter is not a mapping"]
+    kind = value.get("kind")
+    if kind not in KINDS:
+        return [f"filter.kind is {kind!r}, not {' or '.join(KINDS)}"]
+    known = {"kind"} if kind == "starter" else {"kind", "model", "pretrained"}
+    faults = [f"filter: unknown key {key!r}" for key in value if key not in known]
+    if kind == "open_clip":
+        if not _is_text(value.get("model"), 1000):
+            faults.append("filter.model is not a model's name, or local-dir:PATH")
+        if value.get("pretrained") is not None and not _is_text(value.get("pretrained"), 1000):
+            faults.append("filter.pretrained is not the name or path of weights")
+    return faults
+
+
+def _concept_faults(name: Any, value: Any, kind: Any) -> list[str]:
+    where = f"concepts.{name}"
+    if not _is_name(name):
+        return [f"{where}: the name is not a word of a-z, 0-9, - and _"]
+    if not isinstance(value, dict):
+        return [f"{where} is not a mapping"]
+    faults = _keys(value, _CONCEPT, where)
+    for key in sorted(_CONCEPT - {"thresholds"}):
+        items = value.get(key, [])
+        if not isinstance(items, list) or len(items) > MAX_ITEMS or not all(_is_text(i, MAX_TEXT) for i in items):
+            faults.append(f"{where}.{key} is not a list of at most {MAX_ITEMS} texts of 1 to {MAX_TEXT} characters")
+        elif len(set(items)) != len(items):
+            faults.append(f"{where}.{key} names something twice")
+    stages = value.get("stages")
+    stages = stages if isinstance(stages, list) else []
+    if not stages or any(stage not in STAGES for stage in stages):
+        faults.append(f"{where}.stages is not one or more of {', '.join(STAGES)}")
+    for key in ("terms", "allow"):
+        for term in value.get(key) or []:
+            if isinstance(term, str) and not re.search(r"[^\W\d_]", term):
+                faults.append(f"{where}.{key}: {term!r} has no letter")
+    if "prompt" in stages and not value.get("terms"):
+        faults.append(f"{where}.terms is empty, though prompts are screened for it")
+    faults += _threshold_faults(value.get("thresholds", {}), where)
+    if {"train", "output"} & {stage for stage in stages if isinstance(stage, str)}:
+        thresholds = value.get("thresholds")
+        if isinstance(thresholds, dict) and kind in KINDS and kind not in thresholds:
+            faults.append(f"{where}.thresholds has none for the filter {kind}")
+        for key in ("labels",) if kind == "starter" else ("prompts", "anchors"):
+            if kind in KINDS and not value.get(key):
+                faults.append(f"{where}.{key} is empty, though pictures are screened for it by {kind}")
+    return faults
+
+
+def _threshold_faults(value: Any, where: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{where}.thresholds is not a mapping"]
+    faults = [f"{where}.thresholds: unknown filter {kind!r}" for kind in value if kind not in KINDS]
+    for kind, share in value.items():
+        number = isinstance(share, (int, float)) and not isinstance(share, bool) and math.isfinite(share)
+        if not number or not 0 < share <= 1:
+            faults.append(f"{where}.thresholds.{kind} is {share!r}, not a number above 0 and at most 1")
+    return faults
+
+
+def _keys(value: dict[Any, Any], known: set[str], where: str) -> list[str]:
+    unknown = [f"{where}: unknown key {key!r}" for key in value if key not in known]
+    return unknown + [f"{where}: {key} is missing" for key in sorted(known - set(value))]
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _is_text(value: Any, limit: int) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= limit and bool(value.strip()) and value.isprintable()

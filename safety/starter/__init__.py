@@ -1,0 +1,1 @@
+"""The embedded classifier of the starter world."""

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safety.errors import PolicyError
+from safety.policy import DEFAULT_POLICY, STARTER_POLICY, Policy, open_policy
+
+
+def starter() -> dict[str, Any]:
+    value = yaml.safe_load(STARTER_POLICY.read_bytes())
+    assert isinstance(value, dict)
+    return value
+
+
+def parse(value: Any) -> Policy:
+    return Policy.parse(yaml.safe_dump(value).encode())
+
+
+@pytest.mark.parametrize("path", [STARTER_POLICY, DEFAULT_POLICY])
+def test_the_policies_that_ship_are_valid(path: Path) -> None:
+    policy = Policy.load(path)
+    assert policy.concepts
+    assert len(policy.digest) == 64
+
+
+def test_the_starter_base_has_its_own_policy_and_others_the_default() -> None:
+    assert open_policy(None, "starter").name == "starter"
+    assert open_policy(None, "owner/model").name == "default"
+    assert open_policy(DEFAULT_POLICY, "starter").name == "default"
+
+
+def test_the_digest_is_that_of_the_canonical_json_whatever_the_yaml_looks_like() -> None:
+    policy = Policy.load(STARTER_POLICY)
+    assert policy.digest == hashlib.sha256(policy.canonical).hexdigest()
+    assert json.loads(policy.canonical) == starter()
+    reordered = json.dumps(dict(reversed(list(starter().items()))), indent=3).encode()
+    assert Policy.parse(reordered).digest == policy.digest
+
+
+def test_any_change_of_meaning_changes_the_digest() -> None:
+    changed = starter()
+    changed["concepts"]["skull"]["thresholds"]["starter"] = 0.26
+    assert parse(changed).digest != Policy.load(STARTER_POLICY).digest
+
+
+def test_all_faults_are_reported_together() -> None:
+    value = starter()
+    value["surprise"] = 1
+    value["on_error"] = "allow"
+    value["version"] = 0
+    concept = value["concepts"]["skull"]
+    concept["threshold"] = concept.pop("thresholds")
+    concept["stages"] = ["prompt", "later"]
+    concept["labels"] = "skull"
+    with pytest.raises(PolicyError) as refusal:
+        parse(value)
+    message = str(refusal.value)
+    for part in ("'surprise'", "on_error", "version", "'threshold'", "thresholds is missing", "stages", "labels"):
+        assert part in message
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    value = starter()
+    value["concepts"]["skull"].update(changes)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (broken(thresholds={"starter": 0}), "above 0"),
+        (broken(thresholds={"starter": 1.5}), "above 0"),
+        (broken(thresholds={"starter": float("nan")}), "above 0"),
+        (broken(thresholds={"starter": True}), "above 0"),
+        (broken(thresholds={"open_clip": 0.5}), "none for the filter starter"),
+        (broken(thresholds={"other": 0.5, "starter": 0.5}), "unknown filter 'other'"),
+        (broken(terms=[]), "terms is empty"),
+        (broken(terms=["skull", "skull"]), "twice"),
+        (broken(terms=["666"]), "no letter"),
+        (broken(terms=[1]), "list of"),
+        (broken(terms=["a\nb"]), "list of"),
+        (broken(labels=[]), "labels is empty"),
+        (broken(stages=[]), "stages"),
+        (broken(stages=["prompt", "prompt"]), "twice"),
+        ({**starter(), "concepts": {}}, "concepts"),
+        ({**starter(), "concepts": {"A B": {}}}, "word of a-z"),
+        ({**starter(), "concepts": {"skull": None}}, "not a mapping"),
+        ({**starter(), "type": "urn:prov:policy:v2"}, "urn:prov:policy:v1"),
+        ({**starter(), "filter": {"kind": "none"}}, "filter.kind"),
+        ({**starter(), "filter": {"kind": "open_clip"}}, "filter.model"),
+        ({**starter(), "filter": {"kind": "starter", "model": "x"}}, "unknown key 'model'"),
+        ({**starter(), "filter": None}, "filter is not"),
+        ([], "not a mapping"),
+        (None, "not a mapping"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(value: Any, fault: str) -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse(value)
+    assert fault in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"a: 1\na: 2", "twice"),
+        (b"a: &x [1]\nb: *x", "alias"),
+        (b"a: !!python/object/apply:os.getcwd []", "YAML"),
+        (b"? [1, 2]\n: 3", "key"),
+        (b"a: [", "YAML"),
+        (b"\xff\xfe", "YAML"),
+        (b"a: 1\n---\nb: 2", "YAML"),
+        (b"[" * 5000, "YAML"),
+    ],
+)
+def test_yaml_with_surprises_is_refused(text: bytes, fault: str) -> None:
+    with pytest.raises(PolicyError, match=fault):
+        Policy.parse(text)
+
+
+def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="cannot be read"):
+        Policy.load(tmp_path / "none.yaml")
+    (tmp_path / "huge.yaml").write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(PolicyError, match="too large"):
+        Policy.load(tmp_path / "huge.yaml")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_are_a_policy_or_a_crash(data: bytes) -> None:
+    with pytest.raises(PolicyError):
+        Policy.parse(data)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES = st.recursive(LEAVES, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3))
+
+
+@given(st.sampled_from(sorted(starter())), VALUES)
+@settings(max_examples=150, deadline=None)
+def test_any_value_in_any_place_is_valid_or_refused(key: str, value: Any) -> None:
+    try:
+        parse({**starter(), key: value})
+    except PolicyError:
+        pass
+    else:
+        assert key in {"name", "version"} or value == starter()[key]
+
+
+@given(st.sampled_from(sorted(starter()["concepts"]["skull"])), VALUES)
+@settings(max_examples=150, deadline=None)
+def test_any_value_in_any_place_of_a_concept_is_valid_or_refused(key: str, value: Any) -> None:
+    try:
+        parse(broken(**{key: value}))
+    except PolicyError:
+        pass
