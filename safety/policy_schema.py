@@ -113,7 +113,8 @@ def _concept_faults(name: Any, value: Any, kind: Any) -> list[str]:
     if not stages or any(stage not in STAGES for stage in stages):
         faults.append(f"{where}.stages is not one or more of {', '.join(STAGES)}")
     for key in ("terms", "allow"):
-        for term in value.get(key) or []:
+        terms = value.get(key)
+        for term in terms if isinstance(terms, list) else []:
             if isinstance(term, str) and not re.search(r"[^\W\d_]", term):
                 faults.append(f"{where}.{key}: {term!r} has no letter")
     if "prompt" in stages and not value.get("terms"):

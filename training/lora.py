@@ -169,9 +169,8 @@ def train(
         losses=tuple(losses),
         resumed_at=resumed_at,
     )
-    signed = write_release(
-        release, parameters, dict(zip(prompts, pictures, strict=True)), manifest, base, config, run, issuer
-    )
+    samples = tuple(zip(prompts, pictures, strict=True))
+    signed = write_release(release, parameters, samples, manifest, base, config, run, issuer)
     shutil.rmtree(work / "checkpoints", ignore_errors=True)
     report(Progress("signing", 1, 1))
     return signed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,14 @@ SAMPLES = "samples"
 def write_release(
     release: Path,
     weights: Mapping[str, torch.Tensor],
-    samples: Mapping[str, Image],
+    samples: Sequence[tuple[str, Image]],
     manifest: DatasetManifest,
     base: BaseModel,
     config: TrainConfig,
     run: Run,
     issuer: Issuer,
 ) -> AdapterManifest:
-    """Writes weights, settings and sample pictures (by prompt), signs them, and moves them into place at once."""
+    """Writes weights, settings and sample pictures (with their prompts), signs them and moves them into place."""
     with staged(release) as staging:
         folder = staging / "adapter"
         folder.mkdir()
@@ -48,8 +48,8 @@ def write_release(
         (folder / CONFIG_NAME).write_bytes(canonical_json(config.to_dict()))
         if samples:
             (folder / SAMPLES).mkdir()
-            (folder / SAMPLES / "prompts.txt").write_text("".join(f"{prompt}\n" for prompt in samples), "utf-8")
-        for index, picture in enumerate(samples.values()):
+            (folder / SAMPLES / "prompts.json").write_bytes(canonical_json([prompt for prompt, _ in samples]))
+        for index, (_, picture) in enumerate(samples):
             picture.save(folder / SAMPLES / f"{index:02}.png")
         sign_adapter(staging, issuer=issuer, predicate=attest(manifest, base, config, run), dataset=manifest)
     return verify_adapter(release, TrustStore(frozenset({issuer.root_digest})))

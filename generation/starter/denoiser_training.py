@@ -106,7 +106,7 @@ def train_denoiser(
     file: Path,
     report: Callable[[dict[str, Tensor], Progress], None],
     every: int = 100,
-    report_every: int = 1000,
+    report_every: int = 500,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Trains to the end of the budget, from the checkpoint where there is one; gives the averaged weights."""
     optimiser = Optimiser(denoiser.named_parameters(), recipe.muon_rate, recipe.adam_rate, each=workers.each)
@@ -137,8 +137,8 @@ def train_denoiser(
         recent += (value - recent) / min(progress.step, 100)
         if progress.step % every == 0:
             print(f"denoiser {progress.step} {progress.seconds:.0f}s loss {recent:.4f}", file=sys.stderr)
-        if progress.step % report_every == 0:
             keep()
+        if progress.step % report_every == 0:
             report(average, progress)
     keep()
     return average, progress

@@ -20,22 +20,23 @@ Loss = Callable[..., Tensor]
 class Workers:
     """A pool of threads that share a batch."""
 
-    def __init__(self, count: int, bfloat16: bool = True):
+    def __init__(self, count: int, bfloat16: bool = True, shares: int = 1):
         torch.set_num_threads(1)
-        self._count, self._bfloat16 = count, bfloat16
+        # With several shares for each worker, one that is held up by another program leaves the rest to the others.
+        self._shares, self._bfloat16 = count * shares, bfloat16
         self._pool = ThreadPoolExecutor(count)
 
     def gradients(self, loss: Loss, parameters: Sequence[nn.Parameter], *batch: Tensor) -> tuple[list[Tensor], float]:
         """The mean gradient of ``loss(*share)`` over equal shares of the batch, and the mean loss."""
-        if len(batch[0]) % self._count:
-            raise ValueError(f"expected a batch that {self._count} workers can share evenly, found {len(batch[0])}")
+        if len(batch[0]) % self._shares:
+            raise ValueError(f"expected a batch of {self._shares} equal shares, found {len(batch[0])}")
 
         def one(share: tuple[Tensor, ...]) -> tuple[tuple[Tensor | None, ...], float]:
             with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
                 value = loss(*share)
             return torch.autograd.grad(value, parameters, allow_unused=True), float(value.detach())
 
-        shares = list(zip(*(part.chunk(self._count) for part in batch), strict=True))
+        shares = list(zip(*(part.chunk(self._shares) for part in batch), strict=True))
         results = list(self._pool.map(one, shares))
         total: list[Tensor] = []
         for i, parameter in enumerate(parameters):
@@ -43,8 +44,8 @@ class Workers:
             for share_gradients, _ in results:
                 if (gradient := share_gradients[i]) is not None:
                     summed += gradient
-            total.append(summed.div_(self._count))
-        return total, sum(value for _, value in results) / self._count
+            total.append(summed.div_(self._shares))
+        return total, sum(value for _, value in results) / self._shares
 
     def each(self, function: Callable[[Any], None], items: Sequence[Any]) -> None:
         """Calls a function for each item, several at a time."""

@@ -63,7 +63,7 @@ class Settings:
     denoiser: Budget
     pictures: int = 12000
     doodles: int = 3000
-    text_steps: int = 400
+    text_steps: int = 150
     rounds: int = 4
     seed: int = 0
     workers: int = 2
@@ -74,10 +74,10 @@ def train(settings: Settings) -> None:
     """Runs every stage in turn and writes the release."""
     work, seed = settings.work, settings.seed
     work.mkdir(parents=True, exist_ok=True)
-    workers = Workers(settings.workers)
+    workers = Workers(settings.workers, shares=2)
     training = kept_renders(work / "scenes.npy", TRAINING_SCENES, settings.pictures, seed + 1)
     doodles = kept_doodles(work / "doodles.npy", settings.doodles, seed + 2)
-    fresh = render_scenes(SCENES, 600, seed + 3)
+    fresh = render_scenes(SCENES, 300, seed + 3)
 
     tokenizer = learn_tokenizer(training_captions(), work / "tokenizer")
     judge, judged = _judge_stage(settings, doodles, workers)
@@ -85,7 +85,7 @@ def train(settings: Settings) -> None:
     print(f"judge on fresh renders: object, colour, background {judge_accuracy}", file=sys.stderr)
     vae, reconstructed = _autoencoder_stage(settings, training, doodles, workers)
     latents = _latents_stage(settings, vae, training, workers)
-    psnr = reconstruction_psnr(vae, to_tensor(fresh.pictures[::5]), workers)
+    psnr = reconstruction_psnr(vae, to_tensor(fresh.pictures[::10]), workers)
     print(f"autoencoder on fresh renders: {psnr:.2f} dB", file=sys.stderr)
     denoiser, denoised = _denoiser_stage(settings, tokenizer, vae, judge, latents, training, workers)
 
@@ -176,6 +176,7 @@ def main() -> None:
     for stage, minutes, steps in (("judge", 4, 2000), ("autoencoder", 25, 5000), ("denoiser", 70, 100_000)):
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes)
         parser.add_argument(f"--{stage}-steps", type=int, default=steps)
+    parser.add_argument("--rounds", type=int, default=4, help="times every held-out caption is drawn for the figures")
     parser.add_argument("--pictures", type=int, default=12000, help="renders the UNet is trained on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="threads; one for each core")
@@ -190,6 +191,7 @@ def main() -> None:
             work=flags.work,
             output=flags.output,
             pictures=flags.pictures,
+            rounds=flags.rounds,
             seed=flags.seed,
             workers=flags.workers,
             as_it_stands=flags.as_it_stands,

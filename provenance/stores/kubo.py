@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from provenance.car import car_bytes, read_car
 from provenance.cid import Cid, as_cid
 from provenance.errors import BlockMissing, StoreUnavailable
+from provenance.faults import printable
 from provenance.stores.address import DEFAULT_URL, RpcAddress
 from provenance.stores.rpc import Unbelievable, open_client
 from provenance.unixfs import Block
@@ -143,11 +144,11 @@ class KuboStore:
             if cid is not None and ABSENT.search(str(error)):
                 raise BlockMissing(
                     f"{self.describe()} cannot find {cid}, or something below it",
-                    found=str(error),
+                    found=printable(str(error)),
                     fix="bring it with `prov store import FILE.car`, or start the daemon online",
                 ) from error
             raise StoreUnavailable(
-                f"{self.describe()} refused", found=str(error), fix="see the daemon's log"
+                f"{self.describe()} refused", found=printable(str(error)), fix="see the daemon's log"
             ) from error
         except (exceptions.TimeoutError, urllib3.exceptions.TimeoutError) as error:
             raise StoreUnavailable(
@@ -160,22 +161,14 @@ class KuboStore:
                 found=str(error),
                 fix="start it with `ipfs daemon`, or use the embedded store with `prov store use folder`",
             ) from error
-        except (
-            exceptions.Error,
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            RecursionError,
-            Unbelievable,
-        ) as error:
-            raise StoreUnavailable(
-                f"{self.describe()} did not answer as Kubo does",
-                found=str(error),
-                fix="check that the address is the daemon's RPC and not its gateway",
-            ) from error
+        except (exceptions.Error, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise self._strange(error) from error
+        except (RecursionError, Unbelievable) as error:
+            raise self._strange(error) from error
 
     def _strange(self, answer: object) -> StoreUnavailable:
         return StoreUnavailable(
             f"{self.describe()} did not answer as Kubo does",
-            found=repr(answer)[:200],
-            fix="check the daemon's version (0.40 and later are known to work)",
+            found=printable(str(answer)[:200]) or "nothing",
+            fix="check that the address is the RPC of a Kubo (0.42 is known to work) and not its gateway",
         )

@@ -383,7 +383,7 @@ def test_the_attestation_names_dataset_base_code_and_settings(
     assert details["byproducts"][0]["annotations"]["steps"] == 4
     assert adapter.weights_digest == sha256_hex(adapter.read("adapter.safetensors"))
     assert sha256_hex(adapter.read("config.json")) == QUICK.digest == build["externalParameters"]["config_digest"]
-    assert adapter.read("samples/prompts.txt").decode().strip() in {record.caption for record in manifest.records}
+    assert json.loads(adapter.read("samples/prompts.json"))[0] in {record.caption for record in manifest.records}
     assert str(tmp_path) not in json.dumps(adapter.predicate)
 
 

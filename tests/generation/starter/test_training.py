@@ -90,7 +90,7 @@ def test_gradients_do_not_depend_on_who_is_quicker() -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 workers can share evenly, found 3"):
+    with pytest.raises(ValueError, match="2 equal shares, found 3"):
         Workers(2).gradients(lambda x: x.mean(), [], torch.zeros(3, 1))
 
 

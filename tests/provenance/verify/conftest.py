@@ -1,4 +1,4 @@
-"""A small real world, built once: a dataset, two adapters as tokens, and images that are marked, signed and anchored."""
+"""A small real world, built once: a dataset, two adapters as tokens, images that are marked, signed and anchored."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ class World:
     ) -> Report:
         """Verifies an image by name or path."""
         path = self.images[image] if isinstance(image, str) else image
-        return verify_image(
-            path, reader=reader or self.reader(), store=store or self.store, trust=trust or self.trust
-        )
+        return verify_image(path, reader=reader or self.reader(), store=store or self.store, trust=trust or self.trust)
 
     def edited(self, old: str, new: str, *, of: tuple[Log, ...] | None = None) -> tuple[Log, ...]:
         """The logs, with one hexadecimal string changed into another; fails when it is not there."""

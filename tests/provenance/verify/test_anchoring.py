@@ -128,11 +128,11 @@ def test_records_signed_under_another_root_are_refused(own_world: World, tmp_pat
 
 def test_many_records_go_into_several_batches_of_at_most_4096(own_world: World, monkeypatch) -> None:
     world = own_world
-    monkeypatch.setattr("provenance.anchoring.MAX_BATCH", 300)
+    monkeypatch.setattr("provenance.anchoring.MAX_BATCH", 30)
     with Journal.of_home(world.home) as journal:
-        for _ in range(700):
+        for _ in range(70):
             journal.void(1, journal.reserve(1))
         world.issue("last.png", 131, world.maker, world.tokens[0], journal)
-        assert [batch.count for batch in anchor(world, journal)] == [300, 300, 102]
+        assert [batch.count for batch in anchor(world, journal)] == [30, 30, 12]
     assert world.verify("late.png").verdict is Verdict.AUTHENTIC
     assert world.verify("last.png").verdict is Verdict.AUTHENTIC

@@ -134,9 +134,7 @@ def test_a_picture_without_history_has_no_bundle(world: World, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("place", range(0, 100, 3))
-def test_no_changed_byte_of_a_bundle_passes(
-    world: World, bundles: dict[str, Path], tmp_path: Path, place: int
-) -> None:
+def test_no_changed_byte_of_a_bundle_passes(world: World, bundles: dict[str, Path], tmp_path: Path, place: int) -> None:
     data = bytearray(bundles["fish.png"].read_bytes())
     data[len(data) * place // 100] ^= 1
     forged = tmp_path / "forged.car"
@@ -260,9 +258,7 @@ def test_a_strangers_signature_beside_the_makers_certificates_is_refused(
         verified(world, "fish.png", rebuilt(bundles["fish.png"], tmp_path / "f.car", resign))
 
 
-def test_a_bundle_that_lost_its_adapter_is_no_answer(
-    world: World, bundles: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_bundle_that_lost_its_adapter_is_no_answer(world: World, bundles: dict[str, Path], tmp_path: Path) -> None:
     store, roots, _ = files_of(bundles["fish.png"])
     blocks = dict(graph_blocks(store, roots[0]))
     forged = tmp_path / "forged.car"

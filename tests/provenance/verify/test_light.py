@@ -19,7 +19,18 @@ from provenance.verify import Verdict, verify_image
 if TYPE_CHECKING:
     from conftest import World
 
-HEAVY = ("torch", "transformers", "diffusers", "peft", "open_clip", "web3", "eth", "eth_account", "model_signing", "cv2")
+HEAVY = (
+    "torch",
+    "transformers",
+    "diffusers",
+    "peft",
+    "open_clip",
+    "web3",
+    "eth",
+    "eth_account",
+    "model_signing",
+    "cv2",
+)
 ROOT = Path(__file__).parents[3]
 
 PROBE = """
@@ -31,7 +42,8 @@ from provenance.stores import open_store
 from provenance.trust import TrustStore
 from provenance.verify import verify_image
 home = Home.open(Path(sys.argv[1]))
-report = verify_image(Path(sys.argv[2]), reader=open_reader(home), store=open_store(home), trust=TrustStore.of_home(home))
+trust = TrustStore.of_home(home)
+report = verify_image(Path(sys.argv[2]), reader=open_reader(home), store=open_store(home), trust=trust)
 print(json.dumps({"verdict": report.verdict, "modules": sorted(sys.modules)}))
 """
 

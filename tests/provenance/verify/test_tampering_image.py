@@ -40,7 +40,9 @@ def chunks_of(png: bytes) -> list[tuple[bytes, bytes]]:
 
 def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
     """A PNG with correct checksums: what a careful forger writes."""
-    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -55,9 +57,7 @@ def resigned(world: World, name: str, issuer, change: Callable[[ProvAssertion], 
     encoded = encode_image(pixels, "image/png")
     assertion = change(ProvAssertion.of(record.origin, record.serial, pixels_digest(pixels)))
     binding = options.pop("soft_binding", ALGORITHM)
-    return sign_image(
-        encoded, "image/png", issuer=issuer, assertion=assertion, soft_binding=binding, title=name
-    ).data
+    return sign_image(encoded, "image/png", issuer=issuer, assertion=assertion, soft_binding=binding, title=name).data
 
 
 def test_a_changed_pixel_under_the_old_manifest_is_tampering(world: World, tmp_path: Path) -> None:
@@ -255,9 +255,7 @@ def foreign_credentials(pixels: np.ndarray, issuer) -> bytes:
     with (
         c2pa.Context(c2pa.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}})) as context,
         c2pa.Builder(json.dumps(manifest), context=context) as builder,
-        c2pa.Signer.from_callback(
-            issuer.sign, c2pa.C2paSigningAlg.ES256, issuer.certificates_pem.decode()
-        ) as signer,
+        c2pa.Signer.from_callback(issuer.sign, c2pa.C2paSigningAlg.ES256, issuer.certificates_pem.decode()) as signer,
     ):
         builder.sign(signer, "image/png", io.BytesIO(encode_image(pixels, "image/png")), output)
     return output.getvalue()

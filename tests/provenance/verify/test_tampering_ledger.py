@@ -270,11 +270,8 @@ def blocks_of(world: World) -> dict[str, Cid]:
     """Some block of every artefact that an image's history is read from."""
     batch, token = batch_of(world, "fish.png"), world.tokens[0]
     batch_files = {f"batch {name}": (batch.cid, name) for name in ("", LINES, LEAVES, ISSUER)}
-    release_files = {
-        f"release {name}": (token.cid, name)
-        for name in ("", "release.json", "adapter", "adapter/adapter.safetensors", "adapter.dsse.json", "adapter.sig")
-        + ("dataset.dsse.json", "dataset.sig", "dataset/records.jsonl", "dataset/data", "dataset/data/00.png")
-    }
+    names = [artefact.removeprefix("release ") for artefact in ARTEFACTS if artefact.startswith("release ")]
+    release_files = {f"release {name}": (token.cid, name) for name in names}
     return {label: resolve(world.store, *place).cid for label, place in (batch_files | release_files).items()}
 
 

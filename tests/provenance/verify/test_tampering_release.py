@@ -80,7 +80,9 @@ BOTH_WITH_THE_REST_OF_THE_RELEASE = {
 }
 
 
-def tampered(files: dict[str, bytes], others: dict[str, bytes], name: str, what: str, stranger: bytes) -> dict[str, bytes]:
+def tampered(
+    files: dict[str, bytes], others: dict[str, bytes], name: str, what: str, stranger: bytes
+) -> dict[str, bytes]:
     """The files of a release after one act of tampering; ``others`` is another valid release."""
     forged = dict(files)
     if name in BOTH_WITH_THE_REST_OF_THE_RELEASE:
@@ -117,7 +119,9 @@ def tampered(files: dict[str, bytes], others: dict[str, bytes], name: str, what:
     return forged
 
 
-@pytest.mark.parametrize(("name", "what", "layer", "message"), PUBLISHED, ids=lambda value: str(value).replace(" ", "-"))
+@pytest.mark.parametrize(
+    ("name", "what", "layer", "message"), PUBLISHED, ids=lambda value: str(value).replace(" ", "-")
+)
 def test_tampering_with_a_published_release_is_found(
     world: World, own_store, stranger, name: str, what: str, layer: str, message: str
 ) -> None:

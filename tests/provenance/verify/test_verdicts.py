@@ -190,7 +190,9 @@ def test_a_withdrawn_right_is_revoked(
     assert message in report.layer("rights").detail
 
 
-@pytest.mark.parametrize(("stage", "image"), [("licence", "fish.png"), ("consent", "house.png"), ("adapter", "plain.png")])
+@pytest.mark.parametrize(
+    ("stage", "image"), [("licence", "fish.png"), ("consent", "house.png"), ("adapter", "plain.png")]
+)
 def test_a_right_withdrawn_from_others_changes_nothing(revocations, stage: str, image: str) -> None:
     world, stages = revocations
     assert world.verify(image, reader=world.reader(stages[stage])).verdict is Verdict.AUTHENTIC
