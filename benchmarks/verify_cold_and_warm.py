@@ -22,7 +22,9 @@ def main(demo: Path) -> None:
     home, picture = demo / "home", sorted((demo / "images").glob("*.png"))[0]
     environment = {**os.environ, "PROV_HOME": str(home)}
     command = [sys.executable, "-m", "cli.main", "verify", str(picture)]
-    cold = [_timed(lambda: subprocess.run(command, env=environment, check=True, capture_output=True)) for _ in range(RUNS)]
+    cold = [
+        _timed(lambda: subprocess.run(command, env=environment, check=True, capture_output=True)) for _ in range(RUNS)
+    ]
 
     from provenance.home import Home
     from provenance.ledger import open_reader

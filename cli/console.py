@@ -45,7 +45,7 @@ def fail(error: Exception) -> typer.Exit:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns the project's and the system's own errors into a message and an exit code; anything else is a bug and stays a traceback."""
+    """Turns the project's and the system's own errors into a message and an exit code; all else stays a traceback."""
     from provenance.errors import ProvenanceError
     from safety.errors import SafetyError
 

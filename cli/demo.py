@@ -11,7 +11,9 @@ from cli.console import emit, refusals
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder for the story's pictures; made anew each time.")] = Path("demo-output"),
+    out: Annotated[Path, typer.Option(help="Folder for the story's pictures; made anew each time.")] = Path(
+        "demo-output"
+    ),
     quick: Annotated[bool, typer.Option(help="Train for a few seconds only; the verdicts are the same.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:

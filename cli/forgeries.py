@@ -49,7 +49,7 @@ def copied_watermark(source: Path, target: Path) -> None:
 
 
 def _foreign_picture() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    rows, columns = np.mgrid[0:256, 0:256]
+    rows, _ = np.mgrid[0:256, 0:256]
     sky = np.stack([90 + rows // 3, 120 + rows // 4, 190 - rows // 8], axis=-1).astype(np.uint8)
     picture = Image.fromarray(sky)
     draw = ImageDraw.Draw(picture)

@@ -13,7 +13,7 @@ from cli.console import note, paint, progress
 from cli.contact_sheet import Cell, draw_sheet
 from provenance.canonical import Json
 from provenance.errors import ProvenanceError, UsageError
-from provenance.files import read_file, write_file
+from provenance.files import write_file
 
 if TYPE_CHECKING:
     from provenance.home import Home
@@ -87,7 +87,9 @@ def tell(out: Path, *, quick: bool = False) -> Story:
 
 def _clear(out: Path) -> None:
     if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
-        raise UsageError(f"{out} holds other files", expected="a new folder, or one an earlier demo made", fix="use --out")
+        raise UsageError(
+            f"{out} holds other files", expected="a new folder, or one an earlier demo made", fix="use --out"
+        )
     shutil.rmtree(out, ignore_errors=True)
     write_file(out / MARKER, b"`prov demo` empties this folder and writes it anew.\n")
 
@@ -132,16 +134,21 @@ def _make(story: Story, home: Home, quick: bool) -> tuple[int, list[Cell]]:
     config = TrainConfig.load(base.folder.parent / "demo_train.toml")
     if quick:
         config = replace(config, steps=20, warmup_steps=2, sample_every=0)
-    trained = train(
-        manifest, base, config, adapter, issuer=issuer, name="rockets", progress=training_progress()
-    )
+    trained = train(manifest, base, config, adapter, issuer=issuer, name="rockets", progress=training_progress())
     story.result("train", "done", f"weights {trained.weights_digest[:16]}…, attested and signed")
 
     story.step("Published as a token, with licences on offer", f"prov model publish {adapter} --dataset {dataset}")
     ledger, account = open_ledger(home), load_account(home)
     token = publish_release(
-        adapter, dataset, home=home, ledger=ledger, store=open_store(home), account=account, trust=trust,
-        include_data=True, terms={"licence": "one account, one year", "commercial": True},
+        adapter,
+        dataset,
+        home=home,
+        ledger=ledger,
+        store=open_store(home),
+        account=account,
+        trust=trust,
+        include_data=True,
+        terms={"licence": "one account, one year", "commercial": True},
     )
     ledger.set_offer(account, token.token, price=PRICE, duration=YEAR)
     story.result("publish", "done", f"token {token.token}, release {token.cid}")
@@ -216,7 +223,9 @@ def _refuse_and_license(story: Story, home: Home, token: int) -> list[Cell]:
 
     story.step("It buys one, and may", f"prov license buy {token} --as licensee && prov generate '{wanted}' …")
     licence = open_ledger(home).buy(load_account(home, "licensee"), token)
-    story.result("licence", "done", f"paid {PRICE} wei, valid until {time.strftime('%Y-%m-%d', time.gmtime(licence.expires))}")
+    story.result(
+        "licence", "done", f"paid {PRICE} wei, valid until {time.strftime('%Y-%m-%d', time.gmtime(licence.expires))}"
+    )
     issued = generate(request, home=home, account="licensee", out=images).images[0]
     _anchor(story, home, "anchor-licensee", account="licensee")
     report = _verify(story, home, "licensed", issued.path)

@@ -54,7 +54,7 @@ def command(
         from training.lora import train
 
         adapter = train(
-            manifest, model, settings, release, issuer=issuer, name=name, resume=resume, progress=_reporter()
+            manifest, model, settings, release, issuer=issuer, name=name, resume=resume, progress=training_progress()
         )
         losses = adapter.predicate["runDetails"]["byproducts"][0]["annotations"]
         facts = {
@@ -92,7 +92,7 @@ def _settings(config: Path | None, base: BaseModel) -> TrainConfig:
     return TrainConfig()
 
 
-def _reporter() -> Callable[[Progress], None]:
+def training_progress() -> Callable[[Progress], None]:
     """Prints progress to stderr: one changing line on a terminal, else a line at every tenth of the way."""
     last = {"time": 0.0, "tenth": -1}
 

@@ -51,7 +51,12 @@ class Issued:
 
     def to_json(self) -> Json:
         """What a program wants to know of it."""
-        return {"path": str(self.path), "stream": self.record.stream, "serial": self.record.serial, "record": self.record.id}
+        return {
+            "path": str(self.path),
+            "stream": self.record.stream,
+            "serial": self.record.serial,
+            "record": self.record.id,
+        }
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,8 @@ def require_licence(reader: Any, subject: Subject, address: str) -> None:
     raise LicenceRefused(
         f"{address} holds no valid licence for adapter {subject.token}",
         expected="a licence that has not expired and was not revoked",
-        fix=f"prov license buy {subject.token}" + (f" (price {offer.price} wei)" if offer else "; ask its owner for an offer"),
+        fix=f"prov license buy {subject.token}"
+        + (f" (price {offer.price} wei)" if offer else "; ask its owner for an offer"),
     )
 
 
@@ -161,9 +167,7 @@ def _screen_prompts(prompts: Sequence[str], policy: Policy, key: bytes, log: Blo
     return decisions
 
 
-def _drawn(
-    pipeline: Any, request: GenerationRequest, subject: Subject
-) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+def _drawn(pipeline: Any, request: GenerationRequest, subject: Subject) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
     how = Sampling(request.steps, _guidance(request, subject))
     first = request.first_seed()
     for start in range(0, len(request.prompts), BATCH):

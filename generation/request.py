@@ -18,8 +18,8 @@ MAX_PROMPTS = 1_000_000
 class GenerationRequest:
     """Prompts, the model that draws them and how; raises UsageError with every fault named.
 
-    ``model`` is a token number as text, or the folder of an adapter release; without it the base draws alone. ``base`` is by default
-    the one the adapter was trained on, or the starter model.
+    ``model`` is a token number as text, or the folder of an adapter release; without it the base draws alone.
+    ``base`` is by default the one the adapter was trained on, or the starter model.
     ``seed`` is that of the first picture (0 to 2⁶³ − 1); the i-th picture of a request uses ``seed + i``.
     """
 

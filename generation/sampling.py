@@ -47,7 +47,9 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
         **unfiltered,
     ).to(device)
     # The solver is ours whatever the base names; prediction type, betas and spacing stay the base's own.
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config, algorithm_type="dpmsolver++")
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, algorithm_type="dpmsolver++"
+    )
     pipeline.set_progress_bar_config(disable=True)
     if adapter is not None:
         try:

@@ -36,7 +36,11 @@ def open_subject(request: GenerationRequest, home: Home, reader: LedgerReader) -
         manifest = verify_adapter(Path(request.model), TrustStore.of_home(home))
         weights = manifest.read(WEIGHTS)
         token = _token_of(manifest, reader)
-    if (manifest.weights_digest, manifest.dataset_digest, manifest.base_digest) != (token.weights, token.dataset, token.base):
+    if (manifest.weights_digest, manifest.dataset_digest, manifest.base_digest) != (
+        token.weights,
+        token.dataset,
+        token.base,
+    ):
         raise GenerationError(
             f"the adapter is not the one minted as token {token.token}",
             expected=f"weights {token.weights}, dataset {token.dataset}, base {token.base}",

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +30,7 @@ from provenance.errors import FormatError, ProvenanceError, RecordError, Signatu
 from provenance.files import read_file, write_file
 from provenance.ledger.protocol import Batch, LedgerReader
 from provenance.ledger.snapshot import Snapshot, take_snapshot
+from provenance.moments import format_moment, utc_now
 from provenance.stores import MemoryStore, add_tree
 from provenance.trust import TrustStore, verify_chain
 from provenance.unixfs import BlockSource, graph_blocks, read_path
@@ -144,7 +144,7 @@ def make_bundle(
         "serial": payload.serial,
         "release": release,
         "data_included": with_data,
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": format_moment(utc_now()),
     }
     files: dict[str, bytes | Path] = {
         STATEMENT: Envelope.sign(canonical_json(statement), PAYLOAD_TYPE, issuer).to_json(),

@@ -83,7 +83,9 @@ class Home:
         raw = parse_json(read_file(settings, limit=1 << 20), str(settings))
         if not isinstance(raw, dict) or raw.get("type") != TYPE or set(raw) != {"type", "chain", "store"}:
             raise FormatError(f"{settings} is not a home file", expected=f'type "{TYPE}" with chain and store')
-        return cls(path, _section(ChainSettings, raw["chain"], settings), _section(StoreSettings, raw["store"], settings))
+        return cls(
+            path, _section(ChainSettings, raw["chain"], settings), _section(StoreSettings, raw["store"], settings)
+        )
 
     def save(self) -> None:
         """Writes the settings file."""
@@ -103,5 +105,7 @@ def _section(kind: Any, raw: Any, file: Path) -> Any:
     known = set(kind.__dataclass_fields__)
     if not isinstance(raw, dict) or not set(raw) <= known:
         extra = sorted(set(raw) - known) if isinstance(raw, dict) else raw
-        raise FormatError(f"{file} has settings that are not known", expected=", ".join(sorted(known)), found=str(extra))
+        raise FormatError(
+            f"{file} has settings that are not known", expected=", ".join(sorted(known)), found=str(extra)
+        )
     return kind(**raw)

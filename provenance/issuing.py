@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from provenance.errors import UsageError
 from provenance.files import write_file
 from provenance.images import SUFFIXES, decode_image
 from provenance.journal import Journal
+from provenance.moments import format_moment, utc_now
 from provenance.record import ImageRecord, Origin, build_record, pixels_digest
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def issue_image(
         origin=origin,
         serial=serial,
         manifest=signed.manifest,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=format_moment(utc_now()),
         generator=making.generator,
         prompt=making.prompt,
         parameters=making.parameters,

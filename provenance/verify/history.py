@@ -9,6 +9,7 @@ from provenance.canonical import sha256_hex
 from provenance.credentials import Credentials, ProvAssertion, read_credentials
 from provenance.errors import LedgerLookupError, RecordError
 from provenance.ledger.protocol import Batch, Stream
+from provenance.moments import format_moment
 from provenance.record import ImageRecord, parse_record
 from provenance.trust import TrustStore, verify_chain
 from provenance.verify.evidence import Evidence
@@ -67,7 +68,7 @@ def find_anchor(trace: Trace, payload: Payload, evidence: Evidence, findings: Fi
             f"serial {payload.serial} of stream {payload.stream} is not anchored yet; its holder runs `prov anchor`",
         )
         return None
-    moment = datetime.fromtimestamp(batch.anchored_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = _moment(batch.anchored_at)
     findings.ok(
         "ledger",
         f"stream {stream.stream} of {stream.holder}, anchored {moment}",
@@ -75,7 +76,14 @@ def find_anchor(trace: Trace, payload: Payload, evidence: Evidence, findings: Fi
         f"serials {batch.first} to {batch.first + batch.count - 1} of the stream",
         f"transaction {batch.transaction}, block {batch.block}",
     )
+    head = reader.head()
     findings.facts |= {
+        "ledger": {
+            "chain_id": identity.chain_id,
+            "contract": identity.contract,
+            "as_of": _moment(head.timestamp),
+            "block": head.block,
+        },
         "holder": stream.holder,
         "anchored": {"at": moment, "transaction": batch.transaction, "block": batch.block},
     }
@@ -232,6 +240,10 @@ def _checks(credentials: Credentials) -> tuple[str, ...]:
 def _difference(claim: ProvAssertion, record: ImageRecord) -> str | None:
     expected = ProvAssertion.of(record.origin, record.serial, record.pixels).to_json()
     return next((name for name, value in claim.to_json().items() if expected[name] != value), None)
+
+
+def _moment(seconds: int) -> str:
+    return format_moment(datetime.fromtimestamp(seconds, UTC))
 
 
 def _root_pem(chain: bytes, digest: str) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import Any
+from datetime import UTC, datetime
 
 from provenance.adapter import verify_adapter_files
 from provenance.canonical import sha256_hex
 from provenance.errors import AdapterError, DatasetError
 from provenance.ledger.protocol import NEVER, Stream, Token
 from provenance.manifest import DatasetManifest, verify_dataset_files
+from provenance.moments import format_moment
 from provenance.record import ImageRecord
 from provenance.release import TERMS, Release, open_release
 from provenance.trust import TrustStore
@@ -153,7 +153,5 @@ def _check_rights(
         findings.ok("rights", right, "adapter, licence and consents are not revoked")
 
 
-def _expiry(expires: int) -> Any:
-    from datetime import datetime
-
-    return "never" if expires == NEVER else datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _expiry(expires: int) -> str:
+    return "never" if expires == NEVER else format_moment(datetime.fromtimestamp(expires, UTC))

@@ -15,7 +15,19 @@ import typer
 
 from cli.main import app
 
-HEAVY = ("torch", "diffusers", "transformers", "peft", "open_clip", "web3", "eth", "eth_account", "c2pa", "cv2", "numpy")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "open_clip",
+    "web3",
+    "eth",
+    "eth_account",
+    "c2pa",
+    "cv2",
+    "numpy",
+)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -80,7 +80,7 @@ def said(status: int, body: bytes, **headers: str) -> Answer:
 @pytest.fixture
 def peer() -> Iterator[Peer]:
     peer = Peer()
-    thread = threading.Thread(target=peer.server.serve_forever)
+    thread = threading.Thread(target=peer.server.serve_forever, args=(0.01,))
     thread.start()
     yield peer
     peer.server.shutdown()
