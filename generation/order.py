@@ -118,19 +118,19 @@ def generate(
                 log.append(decision, hmac=_digest(key, prompt))
                 blocked.append(Blocked(index, decision.reason))
             else:
-                serial = journal.reserve(stream)
-                marked, detection = embed_verified(picture, origin.payload(serial))
-                making = Making(
-                    generator=GENERATOR,
-                    prompt={"text": prompt} if request.clear_prompt else {"hmac": _digest(key, prompt)},
-                    parameters=_parameters(request, subject, seed),
-                    safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
-                    watermark={"backend": detection.backend, "p_value": detection.p_value},
-                )
-                path = out / f"prov-{stream}-{serial}.png"
-                record = issue_image(
-                    marked, path, origin=origin, serial=serial, making=making, issuer=issuer, journal=journal
-                )
+                with journal.reserved(stream) as serial:
+                    marked, detection = embed_verified(picture, origin.payload(serial))
+                    making = Making(
+                        generator=GENERATOR,
+                        prompt={"text": prompt} if request.clear_prompt else {"hmac": _digest(key, prompt)},
+                        parameters=_parameters(request, subject, seed),
+                        safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
+                        watermark={"backend": detection.backend, "p_value": detection.p_value},
+                    )
+                    path = out / f"prov-{stream}-{serial}.png"
+                    record = issue_image(
+                        marked, path, origin=origin, serial=serial, making=making, issuer=issuer, journal=journal
+                    )
                 images.append(Issued(path, record))
             if progress:
                 progress(index + 1, len(request.prompts))

@@ -89,6 +89,8 @@ def release(
         _write_json(new / "figures.json", figures)
         _write_json(new / "recipe.json", _recipe(seed, workers, progress, recipes))
         write_contact_sheet(pictures[: len(HELD_OUT_SCENES)], new / "samples.png")
+        for file in new.rglob("*.safetensors"):
+            file.chmod(0o644)  # safetensors writes files that only their owner may read
         for name in ("model", "judge", "figures.json", "recipe.json", "samples.png"):
             _swap(new / name, output / name, new / f"old-{name}")
     return figures
@@ -96,7 +98,7 @@ def release(
 
 def measure(folder: Path, seed: int, rounds: int, workers: int) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The figures of a release as a user would load it, and the pictures they come from."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder / "model", torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder / "model")
     judge = load_judge(folder / "judge")
     fresh = render_scenes(SCENES, 600, seed + 1000)
     judged = accuracy(judge, fresh)
@@ -119,9 +121,10 @@ def weight_bytes(folder: Path) -> int:
 
 
 def _write_model(trained: Trained, folder: Path) -> None:
-    pipeline = copy.deepcopy(assemble(trained)).to(torch.float16)
+    pipeline = copy.deepcopy(assemble(trained))
     for network in (pipeline.vae, pipeline.unet):
-        network.to(memory_format=torch.contiguous_format)  # safetensors takes no other
+        network.half().to(memory_format=torch.contiguous_format)  # safetensors takes no other order
+    # The text encoder stays in float32: transformers loads what it finds, diffusers makes float32 of it unasked.
     pipeline.save_pretrained(folder, safe_serialization=True)
     # The slow tokenizer's pair of files, which tools that do not read tokenizer.json want.
     vocabulary: dict[str, int] = trained.tokenizer.get_vocab()

@@ -85,7 +85,7 @@ def train(settings: Settings) -> None:
     print(f"judge on fresh renders: object, colour, background {judge_accuracy}", file=sys.stderr)
     vae, reconstructed = _autoencoder_stage(settings, training, doodles, workers)
     latents = _latents_stage(settings, vae, training, workers)
-    psnr = reconstruction_psnr(vae, to_tensor(fresh.pictures[::10]), workers)
+    psnr = reconstruction_psnr(vae, to_tensor(fresh.pictures[::7]), workers)
     print(f"autoencoder on fresh renders: {psnr:.2f} dB", file=sys.stderr)
     denoiser, denoised = _denoiser_stage(settings, tokenizer, vae, judge, latents, training, workers)
 
@@ -110,7 +110,7 @@ def _autoencoder_stage(
     recipe = AutoencoderRecipe()
     vae = build_autoencoder(recipe)
     source = PictureSource(training.pictures, doodles, recipe, settings.seed)
-    validation = to_tensor(render_scenes(SCENES[::5], 60, settings.seed + 3).pictures)
+    validation = to_tensor(render_scenes(SCENES[::7], 43, settings.seed + 3).pictures)
     file = settings.work / "autoencoder.safetensors"
     return vae, train_autoencoder(vae, source, recipe, settings.autoencoder, workers, file, validation)
 

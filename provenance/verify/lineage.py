@@ -147,9 +147,9 @@ def _check_rights(
     for consent in evidence.reader.consent_revocations(token.token):
         picture = paths.get(consent.record, f"record {consent.record}")
         withdrawn.append(f"consent to {picture} was withdrawn: {consent.reason}")
-    for reason in withdrawn:
-        findings.fails("rights", Verdict.REVOKED, "; ".join(withdrawn) if len(withdrawn) > 1 else reason)
-    if not withdrawn:
+    if withdrawn:
+        findings.fails("rights", Verdict.REVOKED, "; ".join(withdrawn))
+    else:
         findings.ok("rights", right, "adapter, licence and consents are not revoked")
 
 

@@ -21,7 +21,7 @@ MODEL = STARTER / "model"
 
 @pytest.fixture(scope="module")
 def pipeline() -> StableDiffusionPipeline:
-    return StableDiffusionPipeline.from_pretrained(MODEL, safety_checker=None, torch_dtype=torch.float32)
+    return StableDiffusionPipeline.from_pretrained(MODEL, safety_checker=None)
 
 
 def test_the_model_is_a_plain_stable_diffusion_pipeline(pipeline: StableDiffusionPipeline) -> None:
@@ -30,6 +30,7 @@ def test_the_model_is_a_plain_stable_diffusion_pipeline(pipeline: StableDiffusio
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
     assert pipeline.scheduler.config.rescale_betas_zero_snr
     assert pipeline.scheduler.config.timestep_spacing == "trailing"
+    assert {pipeline.vae.dtype, pipeline.unet.dtype, pipeline.text_encoder.dtype} == {torch.float32}
     assert weight_bytes(MODEL) <= 25e6
     assert json.loads((MODEL / "prov.json").read_text())["output_scale"] == 2
 
@@ -49,7 +50,7 @@ def test_the_autoencoder_gives_fresh_scenes_back(pipeline: StableDiffusionPipeli
 
 
 def test_latents_are_normalised(pipeline: StableDiffusionPipeline) -> None:
-    pictures = renders.to_tensor(renders.render_scenes(SCENES[::5], 60, seed=94).pictures)
+    pictures = renders.to_tensor(renders.render_scenes(SCENES[::7], 86, seed=94).pictures)
     with torch.no_grad():
         latents = pipeline.vae.encode(pictures).latent_dist.mean
     assert latents.mean((0, 2, 3)).abs().max() < 0.15
@@ -57,6 +58,8 @@ def test_latents_are_normalised(pipeline: StableDiffusionPipeline) -> None:
     assert pipeline.vae.config.scaling_factor == 1.0
 
 
+# diffusers' own, from numpy reading a tensor.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_few_steps_draw_what_is_asked(pipeline: StableDiffusionPipeline) -> None:
     scenes = [Scene("fish", "red", "desert"), Scene("house", "blue", "snow"), Scene("star", "yellow", "night")]
     pictures = draw_samples(pipeline, [scene.caption for scene in scenes], seed=1, steps=10, chunk=2)

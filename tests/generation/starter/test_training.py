@@ -106,7 +106,7 @@ def test_the_optimiser_lowers_a_loss_and_its_state_is_tensors() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
     x = torch.randn(64, 4)
     optimiser, losses = Optimiser(model.named_parameters()), []
-    for _ in range(60):
+    for _ in range(150):
         loss = (model(x) - x[:, :1] * x[:, 1:2]).square().mean()
         optimiser.step(torch.autograd.grad(loss, list(model.parameters())), 1.0)
         losses.append(float(loss.detach()))
