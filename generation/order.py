@@ -14,7 +14,7 @@ import numpy as np
 
 from generation.errors import LicenceRefused, PromptBlocked
 from generation.request import GenerationRequest
-from generation.sampling import FAMILY_GUIDANCE, Sampling, load_pipeline, sample
+from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
 from generation.subject import Subject, open_subject
 from provenance.canonical import Json
 from provenance.files import read_file, write_file
@@ -179,7 +179,7 @@ def _drawn(pipeline: Any, request: GenerationRequest, subject: Subject) -> Itera
 
 
 def _guidance(request: GenerationRequest, subject: Subject) -> float:
-    return request.guidance if request.guidance is not None else FAMILY_GUIDANCE[subject.base.family]
+    return request.guidance if request.guidance is not None else usual_guidance(subject.base)
 
 
 def _parameters(request: GenerationRequest, subject: Subject, seed: int) -> Json:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from generation.errors import SamplingFailed
+from provenance.canonical import parse_json
+from provenance.files import read_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from provenance.base import BaseModel
 
 FAMILY_GUIDANCE = {"sd1": 7.5, "sdxl": 5.0}
+FACTS = "prov.json"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,18 @@ class Sampling:
 
     steps: int
     guidance: float
+
+
+def usual_guidance(base: BaseModel) -> float:
+    """The guidance scale a base asks for in its ``prov.json``, or else the usual one of its family."""
+    facts = base.folder / FACTS
+    if not facts.exists():
+        return FAMILY_GUIDANCE[base.family]
+    value = parse_json(read_file(facts, limit=1 << 16), str(facts))
+    guidance = value.get("guidance") if isinstance(value, dict) else None
+    if type(guidance) not in (int, float) or not 0 <= guidance <= 100:
+        raise SamplingFailed(f"{facts} is wrong", expected="guidance from 0 to 100", found=repr(guidance))
+    return float(guidance)
 
 
 def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
@@ -37,6 +52,8 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
+    # What it warns of, keys that fit nothing, is refused below.
+    logging.set_verbosity_error()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     unfiltered = {"safety_checker": None, "requires_safety_checker": False} if base.family == "sd1" else {}
     pipeline = DiffusionPipeline.from_pretrained(
@@ -52,14 +69,28 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
     )
     pipeline.set_progress_bar_config(disable=True)
     if adapter is not None:
+        weights = safetensors.torch.load(adapter)
         try:
-            pipeline.load_lora_weights(safetensors.torch.load(adapter), adapter_name="adapter")
-            pipeline.fuse_lora()
-        except (ValueError, KeyError, RuntimeError) as error:
-            raise SamplingFailed(
-                "the adapter does not fit the base model", expected=f"LoRA weights for {base.id}", found=str(error)
-            ) from error
+            pipeline.load_lora_weights(dict(weights), adapter_name="adapter")
+        except (ValueError, LookupError, RuntimeError) as error:
+            raise _does_not_fit(base, str(error)) from error
+        expected = sum(not name.endswith(".alpha") for name in weights)
+        loaded = sum(_loaded_matrices(part) for part in pipeline.components.values())
+        if loaded != expected:
+            raise _does_not_fit(base, f"{loaded} of {expected} matrices found a place")
+        pipeline.fuse_lora()
     return pipeline
+
+
+def _loaded_matrices(part: Any) -> int:
+    named = part.named_parameters() if hasattr(part, "named_parameters") else ()
+    return sum(".lora_A." in name or ".lora_B." in name for name, _ in named)
+
+
+def _does_not_fit(base: BaseModel, found: str) -> SamplingFailed:
+    return SamplingFailed(
+        "the adapter does not fit the base model", expected=f"LoRA weights for {base.id}", found=found[:400]
+    )
 
 
 def sample(

@@ -23,6 +23,7 @@ from provenance.base import resolve_base
 from provenance.credentials import read_credentials
 from provenance.errors import ProvenanceError
 from provenance.files import read_file
+from provenance.fingerprint import MATCH_THRESHOLD, distance
 from provenance.home import Home
 from provenance.journal import Journal
 from provenance.ledger import open_ledger
@@ -61,10 +62,10 @@ def test_a_picture_has_a_record_a_watermark_and_credentials(published: Published
     assert credentials.assertion.payload == record.payload
 
 
-def test_the_same_seed_draws_the_same_record_fingerprint(published: Published, tmp_path: Path) -> None:
+def test_the_same_seed_draws_the_same_picture_under_the_next_serial(published: Published, tmp_path: Path) -> None:
     first = generate(request_for(published), home=published.home, out=tmp_path / "a").images[0].record
     again = generate(request_for(published), home=published.home, out=tmp_path / "b").images[0].record
-    assert first.fingerprint == again.fingerprint
+    assert distance(first.fingerprint, again.fingerprint) < MATCH_THRESHOLD / 2
     assert first.serial + 1 == again.serial
 
 
