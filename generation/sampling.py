@@ -36,7 +36,7 @@ def usual_guidance(base: BaseModel) -> float:
         return FAMILY_GUIDANCE[base.family]
     value = parse_json(read_file(facts, limit=1 << 16), str(facts))
     guidance = value.get("guidance") if isinstance(value, dict) else None
-    if type(guidance) not in (int, float) or not 0 <= guidance <= 100:
+    if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance <= 100:
         raise SamplingFailed(f"{facts} is wrong", expected="guidance from 0 to 100", found=repr(guidance))
     return float(guidance)
 

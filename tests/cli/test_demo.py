@@ -15,6 +15,7 @@ EXPECTED = {
     "verify-2": "authentic",
     "verify-3": "authentic",
     "verify-4": "authentic",
+    "bundle": "authentic",
     "stripped": "recovered",
     "edited": "tampered",
     "copied": "copied",
