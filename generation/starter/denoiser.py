@@ -28,7 +28,7 @@ class DenoiserRecipe:
     no_caption: float = 0.1
     stray_words: float = 0.12
     weight_until_snr: float = 5.0
-    average: float = 0.9985
+    average: float = 0.99
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
 

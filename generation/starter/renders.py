@@ -35,13 +35,13 @@ class Renders:
     scene_index: NDArray[np.int64]
 
 
-def render_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Renders:
-    """``count`` pictures that go round the scenes in turn."""
+def render_scenes(scenes: Sequence[Scene], count: int, seed: int, mirrored: bool | None = None) -> Renders:
+    """``count`` pictures that go round the scenes in turn, facing either way unless told which."""
     rng = np.random.default_rng(seed)
     index = np.arange(count, dtype=np.int64) % len(scenes)
     pictures = np.empty((count, SIZE, SIZE, 3), np.uint8)
     for i, scene in enumerate(index):
-        pictures[i] = np.asarray(draw_scene(scenes[int(scene)], rng))
+        pictures[i] = np.asarray(draw_scene(scenes[int(scene)], rng, mirrored=mirrored))
     return Renders(pictures, index)
 
 
@@ -51,11 +51,11 @@ def render_doodles(count: int, seed: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(draw_doodle(rng)) for _ in range(count)])
 
 
-def kept_renders(path: Path, scenes: Sequence[Scene], count: int, seed: int) -> Renders:
+def kept_renders(path: Path, scenes: Sequence[Scene], count: int, seed: int, mirrored: bool | None = None) -> Renders:
     """As ``render_scenes``, from a file of the work folder when an earlier run wrote it."""
     index = np.arange(count, dtype=np.int64) % len(scenes)
     if not path.exists():
-        _keep(path, render_scenes(scenes, count, seed).pictures)
+        _keep(path, render_scenes(scenes, count, seed, mirrored).pictures)
     return Renders(np.load(path, mmap_mode="r"), index)
 
 

@@ -265,14 +265,19 @@ def draw_scene(
     rng: np.random.Generator,
     size: int = SIZE,
     objects: dict[str, Callable[[Pen, Rgb], None]] = OBJECTS,
+    mirrored: bool | None = None,
 ) -> Image.Image:
-    """Draws one scene with jitter in place, size, lean and tint; returns an RGB picture of size × size px."""
+    """Draws one scene with jitter in place, size, lean and tint; returns an RGB picture of size × size px.
+
+    Objects face either way at random unless ``mirrored`` says which.
+    """
     side = size * SUPERSAMPLING
     picture = Image.new("RGB", (side, side))
     draw = ImageDraw.Draw(picture)
     draw_background(draw, scene.background, rng, side)
     centre = (side * (0.5 + rng.uniform(-0.05, 0.05)), side * (0.5 + rng.uniform(-0.04, 0.05)))
-    pen = Pen(draw, centre, side * rng.uniform(0.32, 0.38), rng.uniform(-0.07, 0.07), bool(rng.integers(2)))
+    scale, lean, turned = side * rng.uniform(0.32, 0.38), rng.uniform(-0.07, 0.07), bool(rng.integers(2))
+    pen = Pen(draw, centre, scale, lean, turned if mirrored is None else mirrored)
     objects[scene.object](pen, _tint(COLOURS[scene.colour], rng, 8))
     return picture.resize((size, size), Image.Resampling.BOX)
 

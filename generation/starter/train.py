@@ -75,7 +75,8 @@ def train(settings: Settings) -> None:
     work, seed = settings.work, settings.seed
     work.mkdir(parents=True, exist_ok=True)
     workers = Workers(settings.workers, shares=2)
-    training = kept_renders(work / "scenes.npy", TRAINING_SCENES, settings.pictures, seed + 1)
+    # All face the same way: asked for either, a UNet this small draws fish with a tail at both ends.
+    training = kept_renders(work / "scenes.npy", TRAINING_SCENES, settings.pictures, seed + 1, mirrored=False)
     doodles = kept_doodles(work / "doodles.npy", settings.doodles, seed + 2)
     fresh = render_scenes(SCENES, 300, seed + 3)
 
