@@ -50,8 +50,10 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
     import torch
     from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
     from diffusers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
     logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     # What it warns of, keys that fit nothing, is refused below.
     logging.set_verbosity_error()
     device = "cuda" if torch.cuda.is_available() else "cpu"
