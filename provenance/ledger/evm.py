@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-_RECURSION_LIMIT = sys.getrecursionlimit()
+from eth.abc import AtomicWriteBatchAPI, BlockHeaderAPI
+from eth.chains.base import MiningChain
+from eth.constants import POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
+from eth.db.atomic import AtomicDBWriteBatch
+from eth.db.backends.base import BaseAtomicDB
+from eth.exceptions import VMError
+from eth.vm.forks import PragueVM
+from eth.vm.spoof import SpoofTransaction
+from eth_utils.exceptions import ValidationError
 
-from eth.abc import AtomicWriteBatchAPI, BlockHeaderAPI  # noqa: E402
-from eth.chains.base import MiningChain  # noqa: E402
-from eth.constants import POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE  # noqa: E402
-from eth.db.atomic import AtomicDBWriteBatch  # noqa: E402
-from eth.db.backends.base import BaseAtomicDB  # noqa: E402
-from eth.exceptions import VMError  # noqa: E402
-from eth.vm.forks import PragueVM  # noqa: E402
-from eth.vm.spoof import SpoofTransaction  # noqa: E402
-from eth_utils.exceptions import ValidationError  # noqa: E402
-
-from provenance.errors import LedgerRefused  # noqa: E402
-from provenance.ledger.refusals import Reverted  # noqa: E402
-
-# py-evm raises the limit so far that deeply nested JSON overflows the C stack of whoever parses it afterwards. Our
-# contract calls no deeper than a few levels.
-sys.setrecursionlimit(_RECURSION_LIMIT)
+from provenance.errors import LedgerRefused
+from provenance.ledger.refusals import Reverted
 
 BLOCK_GAS = 30_000_000
 NOBODY = b"\xff" * 20
@@ -151,13 +144,6 @@ class Evm:
         transaction must be rolled back."""
         try:
             transaction = self._chain.get_vm().get_transaction_builder().decode(raw)
-            # py-evm leaves this to whoever feeds it: signed for another chain is not signed for this one.
-            if transaction.chain_id != self._chain.chain_id:
-                raise LedgerRefused(
-                    "the embedded chain refuses the transaction",
-                    expected=f"signed for chain {self._chain.chain_id}",
-                    found=f"chain {transaction.chain_id}",
-                )
             _, receipt, computation = self._chain.apply_transaction(transaction)
         except ValidationError as error:
             raise LedgerRefused("the embedded chain refuses the transaction", found=str(error)) from error

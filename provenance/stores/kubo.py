@@ -18,7 +18,7 @@ from provenance.cid import Cid, as_cid
 from provenance.errors import BlockMissing, StoreUnavailable
 from provenance.faults import printable
 from provenance.stores.address import DEFAULT_URL, RpcAddress
-from provenance.stores.rpc import Unbelievable, open_client
+from provenance.stores.rpc import Unbelievable, open_client, shallow_parsing
 from provenance.unixfs import Block
 
 BATCH_BYTES = 16 * 1024 * 1024
@@ -139,7 +139,8 @@ class KuboStore:
         from ipfshttpclient import exceptions
 
         try:
-            yield
+            with shallow_parsing():
+                yield
         except exceptions.ErrorResponse as error:
             if cid is not None and ABSENT.search(str(error)):
                 raise BlockMissing(

@@ -6,7 +6,10 @@ proxies from the environment, follows redirects and reads answers of any length 
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from provenance.stores.address import RpcAddress
@@ -44,6 +47,22 @@ def open_client(address: RpcAddress, timeout: float) -> Any:
         session.mount(scheme, Adapter())
     client._session = session
     return client
+
+
+@contextmanager
+def shallow_parsing() -> Iterator[None]:
+    """Lets nested JSON end in a RecursionError while the client parses answers.
+
+    Libraries for Ethereum raise the interpreter's limit so far that the C stack would overflow first.
+    """
+    limit, depth, frame = sys.getrecursionlimit(), 0, sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    sys.setrecursionlimit(min(limit, depth + 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 class _Bounded:

@@ -101,9 +101,7 @@ def test_what_diffusers_loads_is_what_was_trained_though_alpha_is_not_the_rank(
 @pytest.mark.parametrize(
     ("name", "dtype"), [("fp32", torch.float32), ("fp16", torch.float16), ("bf16", torch.bfloat16)]
 )
-def test_the_file_has_peft_keys_and_the_chosen_type(
-    run: Train, tmp_path: Path, name: str, dtype: torch.dtype
-) -> None:
+def test_the_file_has_peft_keys_and_the_chosen_type(run: Train, tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     run(replace(QUICK, save_dtype=name))
     weights = load_file(tmp_path / "squares" / "adapter" / "adapter.safetensors")
     assert {key.rsplit(".", 2)[1] for key in weights} == {"lora_A", "lora_B"}
