@@ -13,9 +13,10 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation.starter.judge import Judge, judge
+from generation.starter.judge import judge
 from generation.starter.renders import labels_of
 from generation.starter.scenes import HELD_OUT_SCENES, Scene
+from safety.starter.classifier import StarterClassifier
 
 SAMPLING_STEPS = 20
 GUIDANCE = 3.0
@@ -62,7 +63,7 @@ def draw_samples(
         return np.concatenate(list(pool.map(one, starts)))
 
 
-def accuracy_of(pictures: NDArray[np.uint8], scenes: Sequence[Scene], model: Judge) -> Accuracy:
+def accuracy_of(pictures: NDArray[np.uint8], scenes: Sequence[Scene], model: StarterClassifier) -> Accuracy:
     """How often the judge sees the scene that was asked for."""
     right = judge(pictures, model).labels == np.array([labels_of(scene) for scene in scenes])
     objects, colours, backgrounds, whole = (round(float(part), 4) for part in (*right.mean(0), right.all(1).mean()))
@@ -70,7 +71,7 @@ def accuracy_of(pictures: NDArray[np.uint8], scenes: Sequence[Scene], model: Jud
 
 
 def held_out_accuracy(
-    pipeline: StableDiffusionPipeline, model: Judge, rounds: int, seed: int, workers: int = 2
+    pipeline: StableDiffusionPipeline, model: StarterClassifier, rounds: int, seed: int, workers: int = 2
 ) -> tuple[Accuracy, NDArray[np.uint8]]:
     """Accuracy over every held-out caption, ``rounds`` times, and the pictures."""
     scenes = list(HELD_OUT_SCENES) * rounds

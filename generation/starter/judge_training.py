@@ -17,11 +17,12 @@ from torch import Tensor
 from generation.starter import checkpoint
 from generation.starter.checkpoint import Budget, Clock, Progress
 from generation.starter.gradients import Workers
-from generation.starter.judge import OBJECT_NAMES, Judge, judge, shrink
+from generation.starter.judge import OBJECT_NAMES, judge
 from generation.starter.optimiser import Optimiser
 from generation.starter.renders import Renders, labels_of
 from generation.starter.scenes import SCENES, Scene
 from generation.starter.schedule import level_then_down
+from safety.starter.classifier import StarterClassifier, shrink
 
 NO_LABEL = -100  # what cross_entropy ignores
 
@@ -101,7 +102,7 @@ def roughen(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     return np.asarray(image)
 
 
-def judge_loss(model: Judge, pictures: Tensor, labels: Tensor) -> Tensor:
+def judge_loss(model: StarterClassifier, pictures: Tensor, labels: Tensor) -> Tensor:
     """The sum of the three questions' cross-entropies over the pictures that have an answer."""
     objects, colours, backgrounds = (logits.float() for logits in model(pictures))
     return (
@@ -112,7 +113,7 @@ def judge_loss(model: Judge, pictures: Tensor, labels: Tensor) -> Tensor:
 
 
 def train_judge(
-    model: Judge, source: JudgeSource, budget: Budget, workers: Workers, file: Path, every: int = 100
+    model: StarterClassifier, source: JudgeSource, budget: Budget, workers: Workers, file: Path, every: int = 100
 ) -> Progress:
     """Trains to the end of the budget, from the checkpoint where there is one."""
     optimiser = Optimiser(model.named_parameters(), muon_rate=0.01, each=workers.each)
@@ -143,7 +144,9 @@ def train_judge(
     return progress
 
 
-def accuracy(model: Judge, renders: Renders, order: tuple[Scene, ...] = SCENES) -> tuple[float, float, float]:
+def accuracy(
+    model: StarterClassifier, renders: Renders, order: tuple[Scene, ...] = SCENES
+) -> tuple[float, float, float]:
     """The parts of renders whose object, colour and background the judge names rightly."""
     truth = np.array([labels_of(scene) for scene in order])[renders.scene_index]
     right = (judge(renders.pictures, model).labels == truth).mean(0)

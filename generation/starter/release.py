@@ -29,11 +29,12 @@ from generation.starter.checkpoint import Progress
 from generation.starter.denoiser import build_scheduler
 from generation.starter.figures import GUIDANCE, SAMPLING_STEPS, held_out_accuracy, write_contact_sheet
 from generation.starter.gradients import Workers
-from generation.starter.judge import WEIGHTS, Judge, load_judge
 from generation.starter.judge_training import accuracy
 from generation.starter.renders import render_scenes, to_tensor
 from generation.starter.scenes import FORBIDDEN_OBJECT, HELD_OUT_SCENES, SCENES, SIZE
+from safety.starter.classifier import StarterClassifier, load_classifier
 
+JUDGE = "judge.safetensors"
 FACTS = {
     "name": "starter",
     "native_size": SIZE,
@@ -53,7 +54,7 @@ class Trained:
     text_encoder: CLIPTextModel
     unet: UNet2DConditionModel
     tokenizer: CLIPTokenizer
-    judge: Judge
+    judge: StarterClassifier
 
 
 def assemble(trained: Trained) -> StableDiffusionPipeline:
@@ -73,33 +74,38 @@ def assemble(trained: Trained) -> StableDiffusionPipeline:
 def release(
     trained: Trained,
     output: Path,
+    judge_file: Path,
     seed: int,
     rounds: int,
     workers: int,
     progress: Mapping[str, Progress],
     recipes: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes everything beside its place, measures it as it was written, then swaps it in; returns the figures."""
+    """Writes everything beside its place, measures it as it was written, then swaps it in; returns the figures.
+
+    ``judge_file`` is where the judge goes: the content filter's own weights, unless it is only tried out.
+    """
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".release-") as folder:
         new = Path(folder)
         _write_model(trained, new / "model")
-        _write_judge(trained.judge, new / "judge")
+        _write_judge(trained.judge, new / JUDGE)
         figures, pictures = measure(new, seed, rounds, workers)
         _write_json(new / "figures.json", figures)
         _write_json(new / "recipe.json", _recipe(seed, workers, progress, recipes))
         write_contact_sheet(pictures[: len(HELD_OUT_SCENES)], new / "samples.png")
         for file in new.rglob("*.safetensors"):
             file.chmod(0o644)  # safetensors writes files that only their owner may read
-        for name in ("model", "judge", "figures.json", "recipe.json", "samples.png"):
-            _swap(new / name, output / name, new / f"old-{name}")
+        places = {name: output / name for name in ("model", "figures.json", "recipe.json", "samples.png")}
+        for name, place in (places | {JUDGE: judge_file}).items():
+            _swap(new / name, place, new / f"old-{name}")
     return figures
 
 
 def measure(folder: Path, seed: int, rounds: int, workers: int) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The figures of a release as a user would load it, and the pictures they come from."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder / "model")
-    judge = load_judge(folder / "judge")
+    judge = load_classifier((folder / JUDGE).read_bytes())
     fresh = render_scenes(SCENES, 600, seed + 1000)
     judged = accuracy(judge, fresh)
     psnr = reconstruction_psnr(pipeline.vae, to_tensor(fresh.pictures[::2]), Workers(workers, bfloat16=False))
@@ -109,7 +115,7 @@ def measure(folder: Path, seed: int, rounds: int, workers: int) -> tuple[dict[st
         "judge": dict(zip(("object", "colour", "background"), judged, strict=True)) | {"n": len(fresh.pictures)},
         "held_out_captions": asdict(found)
         | {"steps": SAMPLING_STEPS, "guidance": GUIDANCE, "sampler": "DPM-Solver++ 2M", "noise_seed": seed + 1000},
-        "bytes": {name: weight_bytes(folder / name) for name in ("model", "judge")},
+        "bytes": {"model": weight_bytes(folder / "model"), "judge": (folder / JUDGE).stat().st_size},
         "note": "These figures are about procedurally drawn scenes and say nothing about photographs or real safety.",
     }
     return figures, pictures
@@ -135,9 +141,8 @@ def _write_model(trained: Trained, folder: Path) -> None:
     _write_json(folder / "prov.json", FACTS)
 
 
-def _write_judge(judge: Judge, folder: Path) -> None:
-    folder.mkdir()
-    save_file({name: tensor.half().contiguous() for name, tensor in judge.state_dict().items()}, folder / WEIGHTS)
+def _write_judge(judge: StarterClassifier, file: Path) -> None:
+    save_file({name: tensor.half().contiguous() for name, tensor in judge.state_dict().items()}, file)
 
 
 def _recipe(seed: int, workers: int, progress: Mapping[str, Progress], recipes: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,6 @@ from generation.starter.denoiser import CaptionReader, Denoiser, DenoiserRecipe,
 from generation.starter.denoiser_training import CaptionSource, LatentSource, pretrain_text, train_denoiser
 from generation.starter.figures import held_out_accuracy, write_contact_sheet
 from generation.starter.gradients import Workers
-from generation.starter.judge import Judge
 from generation.starter.judge_training import JudgeRecipe, JudgeSource, accuracy, train_judge
 from generation.starter.release import Trained, assemble, release
 from generation.starter.renders import (
@@ -50,6 +49,7 @@ from generation.starter.renders import (
 )
 from generation.starter.scenes import SCENES, TRAINING_SCENES
 from generation.starter.tokenizer import learn_tokenizer, training_captions
+from safety.starter.classifier import WEIGHTS, StarterClassifier
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Settings:
 
     work: Path
     output: Path
+    judge_file: Path
     judge: Budget
     autoencoder: Budget
     denoiser: Budget
@@ -93,12 +94,14 @@ def train(settings: Settings) -> None:
     trained = Trained(vae, denoiser.text_encoder, denoiser.unet, tokenizer, judge)
     progress = {"judge": judged, "autoencoder": reconstructed, "denoiser": denoised}
     recipes = {"autoencoder": AutoencoderRecipe(), "denoiser": DenoiserRecipe(), "judge": JudgeRecipe()}
-    release(trained, settings.output, seed, settings.rounds, settings.workers, progress, recipes)
+    release(trained, settings.output, settings.judge_file, seed, settings.rounds, settings.workers, progress, recipes)
 
 
-def _judge_stage(settings: Settings, doodles: NDArray[np.uint8], workers: Workers) -> tuple[Judge, Progress]:
+def _judge_stage(
+    settings: Settings, doodles: NDArray[np.uint8], workers: Workers
+) -> tuple[StarterClassifier, Progress]:
     torch.manual_seed(settings.seed)
-    judge = Judge()
+    judge = StarterClassifier()
     pool = kept_renders(settings.work / "judged.npy", SCENES, settings.pictures // 2, settings.seed + 4)
     source = JudgeSource(pool, SCENES, doodles, JudgeRecipe(), settings.seed)
     return judge, train_judge(judge, source, settings.judge, workers, settings.work / "judge.safetensors")
@@ -133,7 +136,7 @@ def _denoiser_stage(
     settings: Settings,
     tokenizer: CLIPTokenizer,
     vae: AutoencoderKL,
-    judge: Judge,
+    judge: StarterClassifier,
     latents: Tensor,
     training: Renders,
     workers: Workers,
@@ -174,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m generation.starter.train", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".work/starter"), help="folder of checkpoints and caches")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder the release is written to")
+    parser.add_argument("--judge-file", type=Path, default=WEIGHTS, help="where the judge's weights are written to")
     for stage, minutes, steps in (("judge", 4, 2000), ("autoencoder", 25, 5000), ("denoiser", 70, 100_000)):
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes)
         parser.add_argument(f"--{stage}-steps", type=int, default=steps)
@@ -191,6 +195,7 @@ def main() -> None:
         Settings(
             work=flags.work,
             output=flags.output,
+            judge_file=flags.judge_file,
             pictures=flags.pictures,
             rounds=flags.rounds,
             seed=flags.seed,

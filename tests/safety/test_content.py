@@ -240,7 +240,7 @@ def test_a_classifier_trained_on_the_spot_blocks_what_it_was_taught(
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)
     inputs = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     for _ in range(30):
-        loss = torch.nn.functional.cross_entropy(model(inputs), targets)
+        loss = torch.nn.functional.cross_entropy(model(inputs)[0], targets)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -250,15 +250,6 @@ def test_a_classifier_trained_on_the_spot_blocks_what_it_was_taught(
     for name, allowed in (("skull", False), ("house", True)):
         fresh = draw_scene(Scene(name, "red", "meadow"), rng, 128).resize((256, 256), Image.Resampling.LANCZOS)
         assert screen_or_refuse(content_filter, np.asarray(fresh)).allowed is allowed
-
-
-def test_the_classifier_is_the_judge_that_the_starter_model_trains() -> None:
-    judge = pytest.importorskip("generation.starter.judge")
-    from safety.starter.classifier import StarterClassifier
-
-    assert judge.OBJECT_NAMES == LABELS
-    theirs = {name: tuple(tensor.shape) for name, tensor in judge.Judge().state_dict().items()}
-    assert {name: tuple(tensor.shape) for name, tensor in StarterClassifier().state_dict().items()} == theirs
 
 
 def test_a_decision_record_reads_back() -> None:

@@ -11,9 +11,9 @@ from generation.starter import renders
 from generation.starter.autoencoder import reconstruction_psnr
 from generation.starter.figures import accuracy_of, draw_samples
 from generation.starter.gradients import Workers
-from generation.starter.judge import load_judge
 from generation.starter.release import weight_bytes
 from generation.starter.scenes import SCENES, Scene
+from safety.starter.classifier import load_classifier
 
 STARTER = Path(renders.__file__).parent
 MODEL = STARTER / "model"
@@ -65,7 +65,7 @@ def test_a_few_steps_draw_what_is_asked(pipeline: StableDiffusionPipeline) -> No
     pictures = draw_samples(pipeline, [scene.caption for scene in scenes], seed=1, steps=10, chunk=2)
     assert pictures.shape == (3, 128, 128, 3)
     assert pictures.dtype == np.uint8
-    assert accuracy_of(pictures, scenes, load_judge()).whole == 1
+    assert accuracy_of(pictures, scenes, load_classifier()).whole == 1
 
 
 def test_the_figures_are_beside_the_weights() -> None:
