@@ -57,13 +57,18 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
     # What it warns of, keys that fit nothing, is refused below.
     logging.set_verbosity_error()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    unfiltered = {"safety_checker": None, "requires_safety_checker": False} if base.family == "sd1" else {}
+    # Filter and watermark are ours; SDXL would add a mark of its own under it.
+    own = (
+        {"safety_checker": None, "requires_safety_checker": False}
+        if base.family == "sd1"
+        else {"add_watermarker": False}
+    )
     pipeline = DiffusionPipeline.from_pretrained(
         base.folder,
         dtype=torch.float16 if device == "cuda" else torch.float32,
         use_safetensors=True,
         local_files_only=True,
-        **unfiltered,
+        **own,
     ).to(device)
     # The solver is ours whatever the base names; prediction type, betas and spacing stay the base's own.
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(

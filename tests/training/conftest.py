@@ -73,20 +73,20 @@ def manifest(dataset: Path, trust: TrustStore) -> DatasetManifest:
 
 @pytest.fixture(scope="session")
 def sd1_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return resolve_base(str(_save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sd1", "sd1")))
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sd1", "sd1")))
 
 
 @pytest.fixture(scope="session")
 def v_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return resolve_base(str(_save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-v", "v")))
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-v", "v")))
 
 
 @pytest.fixture(scope="session")
 def sdxl_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    return resolve_base(str(_save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sdxl", "sdxl")))
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sdxl", "sdxl")))
 
 
-def _save_tiny_pipeline(folder: Path, kind: str) -> Path:
+def save_tiny_pipeline(folder: Path, kind: str) -> Path:
     """A pipeline in the architecture of SD 1.5, of SD 1.5 with v-prediction and zero terminal SNR, or of SDXL."""
     import torch
     from diffusers import (
