@@ -144,6 +144,13 @@ class Evm:
         transaction must be rolled back."""
         try:
             transaction = self._chain.get_vm().get_transaction_builder().decode(raw)
+            # py-evm leaves this to whoever feeds it: signed for another chain is not signed for this one.
+            if transaction.chain_id != self._chain.chain_id:
+                raise LedgerRefused(
+                    "the embedded chain refuses the transaction",
+                    expected=f"signed for chain {self._chain.chain_id}",
+                    found=f"chain {transaction.chain_id}",
+                )
             _, receipt, computation = self._chain.apply_transaction(transaction)
         except ValidationError as error:
             raise LedgerRefused("the embedded chain refuses the transaction", found=str(error)) from error
