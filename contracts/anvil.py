@@ -40,7 +40,7 @@ def running_anvil(*arguments: str) -> Iterator[Anvil]:
     """Runs a fresh node and ends it."""
     program = find_anvil()
     if program is None:
-        raise FileNotFoundError("anvil is missing: run `npm ci` in contracts/")
+        raise FileNotFoundError("anvil is missing: run `npm install --no-save` in contracts/")
     command = [str(program), "--host", "127.0.0.1", "--port", "0", "--hardfork", "prague", *arguments]
     # Into a file: a pipe that nobody reads would stop the node once it is full.
     with tempfile.NamedTemporaryFile("r", prefix="anvil-") as output:

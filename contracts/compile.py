@@ -1,6 +1,6 @@
 """Compiles `contracts/src` with the npm package solc and writes the committed artefact.
 
-Run `npm ci` in `contracts/` once, then `python -m contracts.compile`; ``--check`` only compares.
+Run `npm install --no-save` in `contracts/` once, then `python -m contracts.compile`; ``--check`` only compares.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def can_compile() -> bool:
 def compile_contract() -> bytes:
     """Compiles the sources to the bytes of the artefact; raises CompileError."""
     if not can_compile():
-        raise CompileError("Node, solc or OpenZeppelin is missing: run `npm ci` in contracts/")
+        raise CompileError("Node, solc or OpenZeppelin is missing: run `npm install --no-save` in contracts/")
     sources = _sources()
     standard = {
         "language": "Solidity",

@@ -183,7 +183,7 @@ def test_account_is_chosen_by_the_environment_too(home: Home, monkeypatch: pytes
 @pytest.fixture
 def node() -> Iterator[str]:
     if find_anvil() is None:
-        pytest.skip("anvil is missing: run `npm ci` in contracts/")
+        pytest.skip("anvil is missing: run `npm install --no-save` in contracts/")
     with running_anvil() as running:
         yield running.url
 

@@ -55,7 +55,7 @@ class World:
 @pytest.fixture(scope="session")
 def anvil() -> Iterator[Anvil]:
     if find_anvil() is None:
-        pytest.skip("anvil is missing: run `npm ci` in contracts/")
+        pytest.skip("anvil is missing: run `npm install --no-save` in contracts/")
     with running_anvil() as node:
         yield node
 

@@ -57,7 +57,7 @@ def test_structs_that_are_read_on_every_use_fill_few_slots() -> None:
 @pytest.mark.node
 def test_sources_compile_to_the_committed_artifact() -> None:
     if not can_compile():
-        pytest.skip("Node, solc or OpenZeppelin is missing: run `npm ci` in contracts/")
+        pytest.skip("Node, solc or OpenZeppelin is missing: run `npm install --no-save` in contracts/")
     assert compile_contract() == ARTIFACT.read_bytes()
 
 

@@ -28,7 +28,7 @@ PRICE = 10**15
 @pytest.fixture(scope="module")
 def attackers() -> dict[str, bytes]:
     if not can_compile():
-        pytest.skip("Node, solc or OpenZeppelin is missing: run `npm ci` in contracts/")
+        pytest.skip("Node, solc or OpenZeppelin is missing: run `npm install --no-save` in contracts/")
     standard = {
         "language": "Solidity",
         "sources": {"Attackers.sol": {"content": SOURCE.read_text()}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,14 +22,14 @@ from generation.request import GenerationRequest
 from generation.sampling import load_pipeline
 from provenance.base import resolve_base
 from provenance.credentials import read_credentials
-from provenance.errors import ProvenanceError
+from provenance.errors import ProvenanceError, SignatureError
 from provenance.files import read_file
 from provenance.fingerprint import MATCH_THRESHOLD, distance
-from provenance.home import Home
 from provenance.journal import Journal
 from provenance.ledger import open_ledger
 from provenance.ledger.accounts import load_account
 from provenance.record import ImageRecord
+from provenance.setup import set_up
 from safety.errors import SafetyError
 from safety.watermark import detect
 from tests.generation.conftest import Published
@@ -148,21 +149,25 @@ def test_a_content_filter_that_cannot_load_blocks_everything(
     broken.write_bytes(b"\x00" * 100)
     monkeypatch.setattr(classifier, "WEIGHTS", broken)
     out = tmp_path / "out"
-    try:
-        issue = generate(request_for(published), home=published.home, out=out)
-        assert issue.images == ()
-    except SafetyError:
-        pass
+    with pytest.raises(SafetyError, match="filter"):
+        generate(request_for(published), home=published.home, out=out)
     assert pictures_in(out) == []
 
 
 def test_an_unpublished_adapter_is_refused(published: Published, tmp_path: Path) -> None:
-    elsewhere = Home.create(tmp_path / "elsewhere")
-    from provenance.setup import set_up
+    # The same maker on a ledger of its own, where this adapter was never minted.
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(published.home.path / "identity", elsewhere / "identity")
+    home = set_up(elsewhere, name="Test Studio").home
+    with pytest.raises(GenerationError, match="not published"):
+        generate(replace(request_for(published), model=str(published.adapter)), home=home, out=tmp_path / "out")
+    assert pictures_in(tmp_path / "out") == []
 
-    set_up(elsewhere.path, name="Somebody")
-    with pytest.raises(ProvenanceError):
-        generate(replace(request_for(published), model=str(published.adapter)), home=elsewhere, out=tmp_path / "out")
+
+def test_a_strangers_adapter_is_refused(published: Published, tmp_path: Path) -> None:
+    home = set_up(tmp_path / "elsewhere", name="Somebody").home
+    with pytest.raises(SignatureError, match="not trusted here"):
+        generate(replace(request_for(published), model=str(published.adapter)), home=home, out=tmp_path / "out")
 
 
 def test_an_adapter_folder_draws_under_its_token(published: Published, tmp_path: Path) -> None:
@@ -186,8 +191,6 @@ def test_an_unknown_token_is_refused(published: Published, tmp_path: Path) -> No
 
 
 def test_another_base_than_the_adapters_is_refused(published: Published, tmp_path: Path) -> None:
-    import shutil
-
     other = tmp_path / "other-base"
     shutil.copytree(resolve_base("starter").folder, other)
     config = other / "scheduler" / "scheduler_config.json"

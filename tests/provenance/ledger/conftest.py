@@ -56,7 +56,7 @@ def filled(ledger: EmbeddedLedger, maker: KeystoreAccount) -> EmbeddedLedger:
 @pytest.fixture(scope="session")
 def anvil() -> Iterator[Anvil]:
     if find_anvil() is None:
-        pytest.skip("anvil is missing: run `npm ci` in contracts/")
+        pytest.skip("anvil is missing: run `npm install --no-save` in contracts/")
     with running_anvil() as node:
         yield node
 
