@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import emit, passphrase, refusals
+from cli.console import emit, note, passphrase, refusals
 
 if TYPE_CHECKING:
     from provenance.home import Home
@@ -29,7 +29,7 @@ def acting(account: str | None) -> Iterator[tuple[Home, Ledger, Account]]:
 
     home = Home.open()
     signer = load_account(home, account, passphrase())
-    ledger = open_ledger(home)
+    ledger = open_ledger(home, note)
     try:
         yield home, ledger, signer
     finally:
@@ -55,6 +55,37 @@ def new(
             raise UsageError("an account on a real chain needs a passphrase", fix="set PROV_PASSPHRASE")
         account = create_account(home, name, passphrase())
         emit({"name": name, "address": account.address}, f"{name}  {account.address}", as_json=as_json)
+
+
+@app.command("add-external")
+def add(
+    name: Annotated[str, typer.Argument(help="What this home will call it.")],
+    address: Annotated[str, typer.Option(help="Its address: what the signer returns must be signed by it.")],
+    command: Annotated[
+        str | None, typer.Option(help="A program and its arguments: JSON-RPC request on stdin, answer on stdout.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Clef or Web3Signer on this machine.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an account whose key is elsewhere: in a device, Clef, Web3Signer or a program of yours.
+
+    Example: prov account add-external ledger --address 0x… --url http://127.0.0.1:8550
+    """
+    with refusals():
+        import shlex
+
+        from provenance.errors import UsageError
+        from provenance.home import Home
+        from provenance.ledger.accounts import ADDRESS, add_external
+
+        if (command is None) == (url is None):
+            raise UsageError("give either --command or --url", fix="a signer is a program or an address")
+        if not ADDRESS.fullmatch(address.lower()):
+            raise UsageError(f"{address!r} is not an address", expected="0x and 40 hexadecimal digits")
+        words = None if command is None else shlex.split(command)
+        account = add_external(Home.open(), name, address, command=words, url=url)
+        facts = {"name": name, "address": account.address, "signer": url or words}
+        emit(facts, f"{name}  {account.address}", as_json=as_json)
 
 
 @app.command("list")

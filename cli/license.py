@@ -1,59 +1,109 @@
-"""`prov license`: who may use an adapter, until when and for how much."""
+"""`prov license`: who may use an adapter, until when, how often and for how much."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import license_check
 from cli.account import As, AsJson, acting
-from cli.console import emit, refusals
+from cli.console import emit, note, passphrase, refusals
+from cli.rights import licence_facts, licence_text, offer_facts, offer_text, terms_of
 
 if TYPE_CHECKING:
-    from provenance.ledger.protocol import Licence, Offer
+    from provenance.home import Home
+    from provenance.ledger.protocol import Account, Ledger
 
-app = typer.Typer(help="Offer, buy, grant, revoke and check licences.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Offer, buy, grant, revoke, meter and check licences.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Token = Annotated[int, typer.Argument(min=1, help="Number of the adapter's token.")]
 Licensee = Annotated[str, typer.Argument(help="An address, or an account of this home.")]
+Days = Annotated[float | None, typer.Option(help="How long a licence lasts; without end when not given.")]
+Quota = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Images a licence allows; 0 for no limit.")]
+Commercial = Annotated[bool, typer.Option("--commercial", help="Images may be used commercially.")]
+Transferable = Annotated[bool, typer.Option("--transferable", help="The licence may be handed to another account.")]
+Grace = Annotated[int, typer.Option(min=0, max=255, help="Days after the end in which images may still be anchored.")]
+Currency = Annotated[str | None, typer.Option(help="Address of an ERC-20 token; the chain's own money if not given.")]
+OfferNumber = Annotated[
+    int | None, typer.Option("--offer", min=1, help="Number of the offer; the latest if not given.")
+]
 
 
 @app.command("offer")
 def offer(
     token: Token,
-    price: Annotated[str | None, typer.Option(help='Like "0.01 ether", "5 gwei" or a number of wei.')] = None,
-    days: Annotated[float | None, typer.Option(help="How long a licence lasts; without end when not given.")] = None,
-    stop: Annotated[bool, typer.Option("--stop", help="Withdraw the offer; licences sold stay valid.")] = False,
+    price: Annotated[
+        str | None, typer.Option(help='Like "0.01 ether" or "5 gwei"; with --currency, a number of its smallest unit.')
+    ] = None,
+    days: Days = None,
+    quota: Quota = 0,
+    commercial: Commercial = False,
+    transferable: Transferable = False,
+    grace: Grace = 7,
+    currency: Currency = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Close the offers that stand; licences sold stay valid.")
+    ] = False,
+    number: OfferNumber = None,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Offer licences for sale at a price, or stop offering them.
+    """Offer licences for sale, or with --stop close one offer or all.
 
-    Example: prov license offer 1 --price "0.01 ether" --days 30
+    Example: prov license offer 1 --price "0.01 ether" --days 30 --quota 1000 --commercial
     """
     with refusals():
         from provenance.errors import UsageError
-        from provenance.ledger.quantities import duration_of_days, parse_wei
 
         if stop == (price is not None):
             raise UsageError(
                 "give either --price or --stop", fix='for example: prov license offer 1 --price "0.01 ether"'
             )
-        wei, duration = (0, 0) if price is None else (parse_wei(price), duration_of_days(days))
+        if price is None:
+            with acting(account) as (_, ledger, signer):
+                closed = [each for each in ledger.offers(token) if number in (None, each.number)]
+                for each in closed:
+                    ledger.close_offer(signer, token, each.number)
+            text = "\n".join(f"token {token}: offer {each.number} is closed" for each in closed)
+            emit([offer_facts(each) for each in closed], text or f"token {token}: no such offer", as_json=as_json)
+            return
+        terms = terms_of(price, days, quota, commercial, transferable, grace, currency)
         with acting(account) as (_, ledger, signer):
-            made = ledger.set_offer(signer, token, price=wei, duration=duration)
-        emit(_offer_facts(token, made), f"token {token}: {_offer_text(made)}", as_json=as_json)
+            made = ledger.make_offer(signer, token, terms)
+        emit(offer_facts(made), f"token {token}: {offer_text(made)}", as_json=as_json)
+
+
+@app.command("offers")
+def offers(token: Token, as_json: AsJson = False) -> None:
+    """List the offers that stand for an adapter.
+
+    Example: prov license offers 1
+    """
+    with refusals():
+        from provenance.home import Home
+        from provenance.ledger import open_reader
+
+        reader = open_reader(Home.open())
+        try:
+            found = reader.offers(token)
+        finally:
+            reader.close()
+        text = "\n".join(offer_text(each) for each in found) or f"token {token} is not for sale"
+        emit([offer_facts(each) for each in found], text, as_json=as_json)
 
 
 @app.command("buy")
 def buy(
     token: Token,
+    number: OfferNumber = None,
     max_price: Annotated[str | None, typer.Option(help="Pay at most this; the offer's price when not given.")] = None,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Buy a licence on the standing offer, or prolong the one held.
+    """Buy a licence on an offer, or prolong the one held under it.
 
     Example: prov license buy 1 --as licensee
     """
@@ -62,8 +112,9 @@ def buy(
 
         most = None if max_price is None else parse_wei(max_price)
         with acting(account) as (_, ledger, signer):
-            licence = ledger.buy(signer, token, max_price=most)
-        emit(_licence_facts(licence), _licence_text(licence), as_json=as_json)
+            licence = ledger.buy(signer, token, number=number, max_price=most)
+        emit(licence_facts(licence), licence_text(licence), as_json=as_json)
+        note(f"next, for sealed weights: prov keys fetch {token} --url URL, or prov keys add FILE from the maker")
 
 
 @app.command("grant")
@@ -71,6 +122,10 @@ def grant(
     token: Token,
     licensee: Licensee,
     days: Annotated[float | None, typer.Option(help="How long from now; without end when not given.")] = None,
+    quota: Quota = 0,
+    commercial: Commercial = False,
+    transferable: Transferable = False,
+    grace: Grace = 7,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,14 +135,17 @@ def grant(
     """
     with refusals():
         from provenance.ledger.accounts import resolve_address
-        from provenance.ledger.protocol import NEVER
+        from provenance.ledger.licences import NEVER
         from provenance.ledger.quantities import duration_of_days
 
+        terms = terms_of("0", days, quota, commercial, transferable, grace, None)
         duration = duration_of_days(days)
         with acting(account) as (home, ledger, signer):
             expires = NEVER if duration == NEVER else ledger.now() + duration
-            licence = ledger.grant(signer, token, resolve_address(home, licensee), expires=expires)
-        emit(_licence_facts(licence), _licence_text(licence), as_json=as_json)
+            address = resolve_address(home, licensee)
+            licence = ledger.grant(signer, token, address, expires=expires, terms=terms)
+            emit(licence_facts(licence), licence_text(licence), as_json=as_json)
+            _hand_over(home, ledger, token, signer, address)
 
 
 @app.command("revoke")
@@ -98,7 +156,7 @@ def revoke(
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a licence now; images made under it will verify as revoked.
+    """End a licence now, paying back the time not used; images made under it will verify as revoked.
 
     Example: prov license revoke 1 licensee --reason "terms broken"
     """
@@ -107,54 +165,55 @@ def revoke(
 
         with acting(account) as (home, ledger, signer):
             licence = ledger.revoke(signer, token, resolve_address(home, licensee), reason=reason)
-        emit(_licence_facts(licence), _licence_text(licence), as_json=as_json)
+        emit(licence_facts(licence), licence_text(licence), as_json=as_json)
 
 
-@app.command("check")
-def check(
-    token: Token,
-    licensee: Annotated[
-        str | None, typer.Argument(help="An address or account; the one of --as when not given.")
-    ] = None,
-    account: As = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say whether an account may use an adapter now; the exit code is 1 if it may not.
+@app.command("refund")
+def refund(token: Token, licensee: Licensee, as_json: AsJson = False) -> None:
+    """Show what revoking a licence now would give back to its licensee.
 
-    Example: prov license check 1 licensee
+    Example: prov license refund 1 licensee
     """
     with refusals():
         from provenance.home import Home
-        from provenance.ledger import open_reader
-        from provenance.ledger.accounts import account_address, resolve_address
-        from provenance.ledger.quantities import format_date
+        from provenance.ledger import open_ledger
+        from provenance.ledger.accounts import resolve_address
 
         home = Home.open()
-        address = resolve_address(home, licensee) if licensee else account_address(home, account)
-        reader = open_reader(home)
+        ledger = open_ledger(home)
         try:
-            adapter, offered = reader.token(token), reader.offer(token)
-            held, allowed = reader.licence(token, address), reader.has_licence(token, address)
+            currency, amount = ledger.refund(token, resolve_address(home, licensee))
         finally:
-            reader.close()
-        facts = {
-            "token": token,
-            "account": address,
-            "allowed": allowed,
-            "owner": adapter.owner == address,
-            "licence": _licence_facts(held) if held else None,
-            "offer": _offer_facts(token, offered) if offered else None,
-        }
-        if adapter.revoked_at is not None:
-            why = f"the adapter was withdrawn on {format_date(adapter.revoked_at)}: {adapter.reason}"
-        elif adapter.owner == address:
-            why = "owner"
-        else:
-            why = _licence_text(held) if held else "no licence"
-        text = f"{'allowed' if allowed else 'not allowed'}  {address}  ({why})\noffer    {_offer_text(offered)}"
-        emit(facts, text, as_json=as_json)
-        if not allowed:
-            raise typer.Exit(1)
+            ledger.close()
+        emit({"token": token, "currency": currency, "amount": str(amount)}, _money(amount, currency), as_json=as_json)
+
+
+@app.command("renounce")
+def renounce(token: Token, account: As = None, as_json: AsJson = False) -> None:
+    """Give up a licence, without a refund; to buy under other terms, for example.
+
+    Example: prov license renounce 1 --as licensee
+    """
+    with refusals(), acting(account) as (_, ledger, signer):
+        licence = ledger.renounce(signer, token)
+        emit(licence_facts(licence), licence_text(licence), as_json=as_json)
+
+
+@app.command("transfer")
+def transfer(token: Token, to: Licensee, account: As = None, as_json: AsJson = False) -> None:
+    """Hand a transferable licence, with what is left of it, to another account; anchor your images first.
+
+    Example: prov license transfer 1 studio --as licensee
+    """
+    with refusals():
+        from provenance.ledger.accounts import resolve_address
+
+        with acting(account) as (home, ledger, signer):
+            licence = ledger.transfer_licence(signer, token, resolve_address(home, to))
+        emit(licence_facts(licence), licence_text(licence), as_json=as_json)
+
+
+app.command("check")(license_check.command)
 
 
 @app.command("list")
@@ -172,33 +231,37 @@ def list_licences(token: Token, as_json: AsJson = False) -> None:
             found = reader.licences(token)
         finally:
             reader.close()
-        text = "\n".join(_licence_text(each) for each in found) or f"no licence for token {token} yet"
-        emit([_licence_facts(each) for each in found], text, as_json=as_json)
+        text = "\n".join(licence_text(each) for each in found) or f"no licence for token {token} yet"
+        emit([licence_facts(each) for each in found], text, as_json=as_json)
 
 
-def _licence_facts(licence: Licence) -> dict[str, Any]:
-    return asdict(licence)
+def _hand_over(home: Home, ledger: Ledger, number: int, signer: Account, licensee: str) -> None:
+    """Wraps the key of sealed weights for a new licensee, as far as this home can."""
+    from provenance.errors import KeyRefused, SealRefused
+    from provenance.ledger.accounts import KeystoreAccount
+    from provenance.sealing import known_public_key, wrap_for
+    from provenance.sealing.keyring import Keyring
+
+    token = ledger.token(number)
+    if Keyring.of_home(home, ledger.identity).find(token.weights, signer.address) is None:
+        return
+    public_key = known_public_key(home, ledger, licensee, passphrase())
+    if public_key is None or not isinstance(signer, KeystoreAccount):
+        note(
+            f"the weights are sealed: hand over their key with `prov keys wrap {number} --to PUBLIC_KEY` "
+            "(the licensee's `prov keys public`), or let `prov keys serve` do it"
+        )
+        return
+    try:
+        wrapped = wrap_for(home, ledger, token, signer, public_key)
+    except (KeyRefused, SealRefused) as error:
+        # The grant stands all the same.
+        note(f"the licence is given, but its key is not: {error}")
+        return
+    note(f"key of the sealed weights wrapped for {wrapped.account}; `prov keys wrap {number} … --out FILE` writes it")
 
 
-def _licence_text(licence: Licence) -> str:
-    from provenance.ledger.quantities import format_date
+def _money(amount: int, currency: str) -> str:
+    from provenance.ledger.quantities import format_money
 
-    if licence.revoked_at is not None:
-        end = f"revoked {format_date(licence.revoked_at)}: {licence.reason}"
-    else:
-        end = f"expires {format_date(licence.expires)}"
-    return f"token {licence.token}  {licence.licensee}  granted {format_date(licence.granted_at)}, {end}"
-
-
-def _offer_facts(token: int, offer: Offer | None) -> dict[str, Any]:
-    return {
-        "token": token,
-        "price": str(offer.price) if offer else None,
-        "duration": offer.duration if offer else None,
-    }
-
-
-def _offer_text(offer: Offer | None) -> str:
-    from provenance.ledger.quantities import format_duration, format_wei
-
-    return f"{format_wei(offer.price)} for {format_duration(offer.duration)}" if offer else "not for sale"
+    return format_money(amount, currency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +10,11 @@ import typer
 
 from cli.account import As, AsJson, acting
 from cli.console import emit, note, refusals
+from cli.license import Commercial, Quota, Transferable
+from cli.rights import offer_facts, offer_text, terms_of
 
 if TYPE_CHECKING:
+    from provenance.ledger.licences import Shares
     from provenance.ledger.protocol import LedgerReader, Token
 
 app = typer.Typer(help="Publish adapters as tokens and look at them.", no_args_is_help=True, rich_markup_mode=None)
@@ -31,26 +34,38 @@ def publish(
     include_data: Annotated[
         bool, typer.Option(help="Publish the training pictures too, not only their records.")
     ] = False,
+    in_clear: Annotated[
+        bool, typer.Option("--open", help="Publish the weights in clear, for anyone; they are sealed otherwise.")
+    ] = False,
+    quota: Quota = 0,
+    commercial: Commercial = False,
+    transferable: Transferable = False,
+    royalty: Annotated[float, typer.Option(min=0, max=25, help="Per cent asked on resale of the token.")] = 0,
+    derivable: Annotated[bool, typer.Option("--derivable", help="Adapters may be made from this one.")] = False,
+    derivative: Annotated[
+        float, typer.Option("--derivative-share", min=0, max=100, help="Per cent of the sales of those adapters.")
+    ] = 0,
+    parents: Annotated[list[int] | None, typer.Option("--parent", help="Token it was made from; repeatable.")] = None,
+    contributors: Annotated[
+        Path | None, typer.Option(help="Who contributed to the dataset, and their parts (JSON).")
+    ] = None,
+    contributors_share: Annotated[
+        float, typer.Option(min=0, max=100, help="Per cent of sales that goes to the contributors.")
+    ] = 0,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish an adapter with its training history and mint its token.
+    """Publish an adapter with its training history and mint its token; its weights are encrypted for licensees.
 
     Example: prov model publish adapter --dataset release --price "0.01 ether" --days 30
     """
     with refusals():
-        from provenance.ledger.quantities import duration_of_days, parse_wei
-        from provenance.release import publish_release
+        from provenance.release import publish_release, terms_document
         from provenance.stores import open_store
         from provenance.trust import TrustStore
 
-        wei = None if price is None else parse_wei(price)
-        duration = duration_of_days(days)
-        terms = {
-            "type": "urn:prov:terms:v1",
-            "price": None if wei is None else str(wei),
-            "duration": None if wei is None else str(duration),
-        }
+        offered = None if price is None else terms_of(price, days, quota, commercial, transferable, 7, None)
+        shares = _shares(royalty, derivable, derivative, contributors, contributors_share)
         with acting(account) as (home, ledger, signer):
             token = publish_release(
                 adapter,
@@ -61,10 +76,13 @@ def publish(
                 account=signer,
                 trust=TrustStore.of_home(home),
                 include_data=include_data,
-                terms=terms,
+                sealed=not in_clear,
+                terms=terms_document(offered, shares),
+                shares=shares,
+                parents=parents or (),
             )
-            if wei is not None:
-                ledger.set_offer(signer, token.token, price=wei, duration=duration)
+            if offered is not None and all(each.terms != offered for each in ledger.offers(token.token)):
+                ledger.make_offer(signer, token.token, offered)
             emit(_facts(ledger, token), _text(ledger, token), as_json=as_json)
         note(f"next: prov generate PROMPT --model {token.token}")
 
@@ -113,19 +131,17 @@ def parents(token: TokenNumber, as_json: AsJson = False) -> None:
         reader = _reader()
         try:
             found = reader.token(token)
-            parent = reader.token_of_weights(found.base)
         finally:
             reader.close()
+        named = ", ".join(f"token {each.token} ({each.share / 100:g} % of sales)" for each in found.parents)
         emit(
             {
                 "token": token,
                 "base": found.base,
                 "dataset": found.dataset,
-                "adapters": [parent.token] if parent else [],
+                "adapters": [asdict(each) for each in found.parents],
             },
-            f"base      {found.base}\n"
-            f"dataset   {found.dataset}\n"
-            f"adapters  {f'token {parent.token}' if parent else 'none recorded'}",
+            f"base      {found.base}\ndataset   {found.dataset}\nadapters  {named or 'none'}",
             as_json=as_json,
         )
 
@@ -207,19 +223,37 @@ def _record_digest(record: str | None, picture: str | None, dataset: Path | None
     )
 
 
+def _shares(
+    royalty: float, derivable: bool, derivative: float, contributors: Path | None, contributors_share: float
+) -> Shares:
+    from provenance.errors import UsageError
+    from provenance.ledger.licences import Shares
+
+    if (contributors is None) != (contributors_share == 0):
+        raise UsageError("give both --contributors FILE and --contributors-share, or neither")
+    if derivative and not derivable:
+        raise UsageError("--derivative-share needs --derivable", fix="add --derivable, or leave the share out")
+    shares = Shares(derivable, round(100 * royalty), round(100 * derivative))
+    if contributors is None:
+        return shares
+    from provenance.files import read_file
+    from provenance.ledger.contributors import ContributorsTree
+
+    tree = ContributorsTree.parse(read_file(contributors, limit=1 << 26))
+    return replace(shares, contributors=round(100 * contributors_share), contributors_root=tree.root)
+
+
 def _facts(reader: LedgerReader, token: Token) -> dict[str, Any]:
-    offer = reader.offer(token.token)
     return {
         **asdict(token),
-        "offer": {"price": str(offer.price), "duration": offer.duration} if offer else None,
+        "offers": [offer_facts(each) for each in reader.offers(token.token)],
         "consent_revocations": [asdict(each) for each in reader.consent_revocations(token.token)],
     }
 
 
 def _text(reader: LedgerReader, token: Token) -> str:
-    from provenance.ledger.quantities import format_date, format_duration, format_wei
+    from provenance.ledger.quantities import format_date
 
-    offer = reader.offer(token.token)
     lines = [
         f"token     {token.token} of {reader.identity.contract}, chain {reader.identity.chain_id}",
         f"owner     {token.owner}",
@@ -230,8 +264,11 @@ def _text(reader: LedgerReader, token: Token) -> str:
         f"base      {token.base}",
         f"terms     {token.terms}",
         f"release   {token.cid}",
-        f"offer     {f'{format_wei(offer.price)} for {format_duration(offer.duration)}' if offer else 'not for sale'}",
     ]
+    lines += [f"offer     {offer_text(each)}" for each in reader.offers(token.token)] or ["offer     not for sale"]
+    lines += [f"parent    token {each.token}, {each.share / 100:g} % of sales" for each in token.parents]
+    if token.taken_down_at is not None:
+        lines.append(f"down      taken down {format_date(token.taken_down_at)}, reason sha256 {token.takedown_reason}")
     if token.revoked_at is not None:
         lines.append(f"revoked   {format_date(token.revoked_at)}: {token.reason}")
     for each in reader.consent_revocations(token.token):

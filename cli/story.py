@@ -112,6 +112,7 @@ def _make(story: Story, home: Home, quick: bool) -> tuple[int, list[Cell]]:
     from provenance.identity import load_issuer
     from provenance.ledger import open_ledger
     from provenance.ledger.accounts import load_account
+    from provenance.ledger.licences import Terms
     from provenance.release import publish_release
     from provenance.stores import open_store
     from provenance.trust import TrustStore
@@ -150,7 +151,7 @@ def _make(story: Story, home: Home, quick: bool) -> tuple[int, list[Cell]]:
         include_data=True,
         terms={"licence": "one account, one year", "commercial": True},
     )
-    ledger.set_offer(account, token.token, price=PRICE, duration=YEAR)
+    ledger.make_offer(account, token.token, Terms(price=PRICE, duration=YEAR))
     story.result("publish", "done", f"token {token.token}, release {token.cid}")
     return token.token, [Cell(path.with_suffix(".txt").read_text().strip(), "signed", path) for path in drawn[:4]]
 
@@ -233,6 +234,8 @@ def _refuse_and_license(story: Story, home: Home, token: int) -> list[Cell]:
     story.result(
         "licence", "done", f"paid {PRICE} wei, valid until {time.strftime('%Y-%m-%d', time.gmtime(licence.expires))}"
     )
+    story.step("And gets the weights' key, which opens for it alone", f"prov keys wrap {token} --to licensee")
+    _hand_over(story, home, token)
     issued = generate(request, home=home, account="licensee", out=images).images[0]
     _anchor(story, home, "anchor-licensee", account="licensee")
     report = _verify(story, home, "licensed", issued.path)
@@ -241,6 +244,16 @@ def _refuse_and_license(story: Story, home: Home, token: int) -> list[Cell]:
         Cell("no licence", "refused"),
         Cell(wanted, report.verdict.value, issued.path),
     ]
+
+
+def _hand_over(story: Story, home: Home, token: int) -> None:
+    from provenance.ledger import open_reader
+    from provenance.ledger.accounts import load_keystore
+    from provenance.sealing import public_key_of, wrap_for
+
+    reader, licensee = open_reader(home), load_keystore(home, "licensee")
+    wrapped = wrap_for(home, reader, reader.token(token), load_keystore(home), public_key_of(licensee.private_key))
+    story.result("key", "done", f"key {wrapped.key_id[:16]}… of the sealed weights, wrapped for {wrapped.account}")
 
 
 def _anchor(story: Story, home: Home, name: str, account: str | None = None) -> None:

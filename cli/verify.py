@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import emit, paint, refusals
+from cli.console import emit, note, paint, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from provenance.home import Home
+    from provenance.ledger.protocol import LedgerReader
     from provenance.verify import Report
 
 COLOURS = {"authentic": "green", "recovered": "green", "unknown": "yellow"}
@@ -72,10 +74,21 @@ def _verifier(bundle: Path | None, roots: Any) -> Callable[[Path], Report]:
             from provenance.ledger import open_reader
             from provenance.stores import open_store
 
-            evidence = HomeEvidence(open_reader(home), open_store(home))
+            reader = open_reader(home)
+            _say_what_is_not_final(home, reader)
+            evidence = HomeEvidence(reader, open_store(home))
         except Unavailable as error:
             evidence = NoEvidence(error.what)
     return lambda image: verify_with(image, evidence, roots)
+
+
+def _say_what_is_not_final(home: Home, reader: LedgerReader) -> None:
+    if home.chain.kind == "embedded":
+        return
+    from provenance.ledger.node_reader import reader_news
+
+    if text := reader_news(reader):
+        note(text)
 
 
 def _painted(report: Report) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a variable is in the contract's storage: its slot, and how many bytes of the slot lie below it."""
+
+    slot: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What `python -m contracts.compile` wrote; all bytes are hexadecimal without ``0x``."""
 
@@ -43,6 +52,19 @@ class Artifact:
     functions: dict[str, Entry]
     events: dict[str, Entry]
     errors: dict[str, Entry]
+    storage: dict[str, Place]
+    immutables: tuple[tuple[int, int], ...]
+
+    def digest_of(self, code: bytes) -> str:
+        """The sha256 of deployed code without what its constructor wrote into it: ``code_digest``, if it is ours."""
+        plain = bytearray(code)
+        for start, length in self.immutables:
+            plain[start : start + length] = bytes(len(plain[start : start + length]))
+        return hashlib.sha256(plain).hexdigest()
+
+    def immutables_of(self, code: bytes) -> frozenset[bytes]:
+        """What its constructor wrote into deployed code."""
+        return frozenset(code[start : start + length] for start, length in self.immutables)
 
 
 def signature(item: dict[str, Any]) -> str:
@@ -79,6 +101,8 @@ def load_artifact() -> Artifact:
         functions=entries["function"],
         events=entries["event"],
         errors=entries["error"],
+        immutables=tuple((start, length) for start, length in raw.get("immutables", [])),
+        storage={each["label"]: Place(int(each["slot"]), each["offset"]) for each in raw["storageLayout"]},
     )
 
 

@@ -24,6 +24,7 @@ from provenance.issuing import Making, issue_image
 from provenance.journal import Journal
 from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import account_address, load_account
+from provenance.ledger.quantities import format_date, format_money
 from provenance.record import ImageRecord, Origin
 from safety.content import open_content_filter, screen_or_refuse
 from safety.log import BlockedLog
@@ -34,6 +35,8 @@ from safety.watermark import embed_verified
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from provenance.ledger.licences import Licence
+    from provenance.ledger.protocol import LedgerReader
     from safety.decision import Decision
 
 GENERATOR = "prov/0.1.0"
@@ -98,6 +101,7 @@ def generate(
     address = account_address(home, account)
     subject = open_subject(request, home, reader)
     require_licence(reader, subject, address)
+    require_quota(reader, home, subject, address, len(request.prompts))
 
     policy = open_policy(request.policy, subject.base.id)
     key, log = _prompt_key(home), BlockedLog(home.path / "safety.log")
@@ -105,6 +109,7 @@ def generate(
     content_filter = open_content_filter(policy, subject.base.id)
 
     issuer = load_issuer(home, passphrase)
+    subject = subject.unsealed(home, reader, account, passphrase)
     pipeline = load_pipeline(subject.base, subject.adapter)
     images: list[Issued] = []
     blocked: list[Blocked] = []
@@ -137,20 +142,58 @@ def generate(
     return Issue(tuple(images), tuple(blocked))
 
 
-def require_licence(reader: Any, subject: Subject, address: str) -> None:
-    """Raises LicenceRefused unless the ledger says that an account may use the adapter now."""
-    if subject.token == 0 or reader.has_licence(subject.token, address):
+def require_licence(reader: LedgerReader, subject: Subject, address: str) -> None:
+    """Raises LicenceRefused unless the ledger's last final block says that an account may use the adapter now."""
+    if subject.token == 0:
         return
-    offer = reader.offer(subject.token)
     token = reader.token(subject.token)
+    if token.taken_down_at is not None:
+        raise LicenceRefused(
+            f"adapter {subject.token} is taken down",
+            found=f"reason: sha256 {token.takedown_reason}",
+            fix="wait until it is reinstated; `prov model show` follows it",
+        )
     if token.revoked_at is not None:
-        raise LicenceRefused(f"adapter {subject.token} was withdrawn by its maker", found=f"reason: {token.reason}")
+        raise LicenceRefused(
+            f"adapter {subject.token} was withdrawn by its maker, so pictures would verify as revoked",
+            found=f"reason: {token.reason}",
+        )
+    if reader.has_licence(subject.token, address, finalised=True):
+        return
+    held, offer = reader.licence(subject.token, address), reader.offer(subject.token)
     raise LicenceRefused(
         f"{address} holds no valid licence for adapter {subject.token}",
-        expected="a licence that has not expired and was not revoked",
+        expected="a licence that has not expired, was not revoked and is not used up, in a final block",
+        found=None if held is None else f"{held.left} images left" if held.left == 0 else _ended(held),
         fix=f"prov license buy {subject.token}"
-        + (f" (price {offer.price} wei)" if offer else "; ask its owner for an offer"),
+        + (
+            f" (price {format_money(offer.terms.price, offer.terms.currency)})"
+            if offer
+            else "; ask its owner for an offer"
+        ),
     )
+
+
+def _ended(held: Licence) -> str:
+    ended = held.ended_at is not None and f"one that ended {format_date(held.ended_at)}"
+    return ended or f"one that lasts until {format_date(held.expires)}"
+
+
+def require_quota(reader: LedgerReader, home: Home, subject: Subject, address: str, wanted: int) -> None:
+    """Raises LicenceRefused when a licence allows fewer images than those waiting for their anchor and those wanted."""
+    held = reader.licence(subject.token, address) if subject.token else None
+    if held is None or held.left is None or reader.token(subject.token).owner == address:
+        return
+    with Journal.of_home(home) as journal:
+        stream = journal.stream_for(address, subject.token)
+        waiting = 0 if stream is None else journal.waiting(stream)
+    if waiting + wanted > held.left:
+        raise LicenceRefused(
+            f"the licence of {address} for adapter {subject.token} allows {held.quota} images",
+            expected=f"at most {max(0, held.left - waiting)} more",
+            found=f"{wanted} wanted, {held.usage} on record, {waiting} waiting for their anchor",
+            fix=f"ask for fewer, or buy more: prov license buy {subject.token}",
+        )
 
 
 def _screen_prompts(prompts: Sequence[str], policy: Policy, key: bytes, log: BlockedLog) -> dict[str, Decision]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from generation.errors import GenerationError
@@ -11,30 +11,49 @@ from provenance.adapter import WEIGHTS, AdapterManifest, verify_adapter, verify_
 from provenance.base import STARTER, BaseModel, resolve_base
 from provenance.home import Home
 from provenance.ledger.protocol import LedgerReader, Token
+from provenance.release import Release
 from provenance.trust import TrustStore
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The token (0 for a base alone), its digests, the base, and the adapter's very bytes that were verified."""
+    """The token (0 for a base alone), its digests, the base, and the adapter's very bytes that were verified.
+
+    ``sealed`` is the release whose weights are still encrypted; ``unsealed`` opens them.
+    """
 
     token: int
     weights: str | None
     dataset: str | None
     base: BaseModel
     adapter: bytes | None
+    sealed: Release | None = None
+
+    def unsealed(self, home: Home, reader: LedgerReader, account: str | None, passphrase: str | None) -> Subject:
+        """The same with its weights in clear, in memory only; raises KeyRefused or SealRefused.
+
+        Only an account with a licence at a finalised block gets that far. Nothing is asked when nothing is sealed.
+        """
+        if self.sealed is None:
+            return self
+        from provenance.ledger.accounts import load_keystore
+        from provenance.sealing.weights import unseal_weights
+
+        token, holder = reader.token(self.token), load_keystore(home, account, passphrase)
+        weights = unseal_weights(self.sealed, token, home=home, reader=reader, account=holder)
+        return replace(self, adapter=weights, sealed=None)
 
 
 def open_subject(request: GenerationRequest, home: Home, reader: LedgerReader) -> Subject:
     """Finds and verifies what a request draws with; raises GenerationError, AdapterError or what the ledger raises."""
     if request.model is None:
         return Subject(0, None, None, resolve_base(request.base or STARTER), None)
+    release: Release | None = None
     if request.model.isdecimal():
         token = reader.token(int(request.model))
-        manifest, weights = _published(token, home, reader)
+        manifest, release = _published(token, home, reader)
     else:
         manifest = verify_adapter(Path(request.model), TrustStore.of_home(home))
-        weights = manifest.read(WEIGHTS)
         token = _token_of(manifest, reader)
     if (manifest.weights_digest, manifest.dataset_digest, manifest.base_digest) != (
         token.weights,
@@ -54,7 +73,10 @@ def open_subject(request: GenerationRequest, home: Home, reader: LedgerReader) -
             found=f"base {base.digest} ({base.id})",
             fix="name the base it was trained on with --base",
         )
-    return Subject(token.token, token.weights, token.dataset, base, weights)
+    opened = Subject(token.token, token.weights, token.dataset, base, None)
+    if manifest.sealed is not None:
+        return replace(opened, sealed=release)
+    return replace(opened, adapter=manifest.read(WEIGHTS))
 
 
 def _token_of(manifest: AdapterManifest, reader: LedgerReader) -> Token:
@@ -67,11 +89,10 @@ def _token_of(manifest: AdapterManifest, reader: LedgerReader) -> Token:
     return token
 
 
-def _published(token: Token, home: Home, reader: LedgerReader) -> tuple[AdapterManifest, bytes]:
+def _published(token: Token, home: Home, reader: LedgerReader) -> tuple[AdapterManifest, Release]:
     from provenance.release import open_release
     from provenance.stores import open_store
 
-    trust = TrustStore.of_home(home).with_roots(reader.issuers(token.maker))
+    trust = TrustStore.of_home(home).with_roots(reader.issuers(token.maker, token.minted_at))
     release = open_release(open_store(home), token.cid)
-    manifest = verify_adapter_files(release.read, trust)
-    return manifest, manifest.read(WEIGHTS)
+    return verify_adapter_files(release.read, trust, sealed=release.sealed), release

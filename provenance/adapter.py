@@ -28,6 +28,7 @@ from provenance.identity import Issuer
 from provenance.manifest import CHAIN, DatasetManifest, read_statement, verify_dataset_files
 from provenance.moments import parse_moment
 from provenance.oms import verify_bundle
+from provenance.sealing.sealed import SUFFIX, SealedFiles
 from provenance.signing import sign_tree
 from provenance.statement import Statement, is_digest
 from provenance.tensors import read_header
@@ -47,7 +48,8 @@ class AdapterManifest:
     """A verified adapter: what it is (``weights_digest``), and what it was made from; digests are SHA-256 in hex.
 
     ``digest`` names the statement, ``files`` maps each file below ``adapter/`` to its SHA-256, ``dataset`` is the
-    dataset's own statement where the release carries it, and ``root`` is None when read from a block store.
+    dataset's own statement where the release carries it, and ``root`` is None when read from a block store. ``sealed``
+    names the files that were published encrypted: their digests are known from the statement alone.
     """
 
     digest: str
@@ -60,12 +62,15 @@ class AdapterManifest:
     files: dict[str, str]
     root: Path | None
     dataset: DatasetManifest | None
+    sealed: SealedFiles | None
     _read: Read = field(repr=False, compare=False)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file below ``adapter/``, opened once and equal to what was signed; raises AdapterError."""
         if name not in self.files:
             raise AdapterError(f"{name} is not part of the adapter", expected=", ".join(sorted(self.files)))
+        if self.sealed is not None and name in self.sealed.files:
+            raise AdapterError(f"{name} is published sealed", expected="a licensee, who opens it with its key")
         return _signed(self._read, name, self.files[name])
 
 
@@ -112,17 +117,24 @@ def verify_adapter(release: Path, trust: TrustStore, *, require_trusted: bool = 
     dataset = None
     if (release / manifest.STATEMENT).exists():
         dataset = verify_dataset_files(read, trust, with_data=False, require_trusted=False)
-    return _verify(read, trust, release, present, dataset, require_trusted)
+    return _verify(read, trust, release, present, dataset, None, require_trusted)
 
 
 def verify_adapter_files(
-    read: Read, trust: TrustStore, *, dataset: DatasetManifest | None = None, require_trusted: bool = True
+    read: Read,
+    trust: TrustStore,
+    *,
+    dataset: DatasetManifest | None = None,
+    sealed: SealedFiles | None = None,
+    require_trusted: bool = True,
 ) -> AdapterManifest:
     """Verifies a release through ``read(name)``, names as in a release folder; ``dataset`` must be the one trained on.
 
-    Raises a ProvenanceError, or whatever ``read`` raises for a file it cannot get.
+    With ``sealed``, the weights are there only as ``adapter/adapter.safetensors.sealed``: every other file is verified
+    as ever, and a sealed one must be the file described and say that it holds what the statement names. Raises a
+    ProvenanceError, or whatever ``read`` raises for a file it cannot get.
     """
-    return _verify(read, trust, None, None, dataset, require_trusted)
+    return _verify(read, trust, None, None, dataset, sealed, require_trusted)
 
 
 def _verify(
@@ -131,6 +143,7 @@ def _verify(
     root: Path | None,
     present: frozenset[str] | None,
     dataset: DatasetManifest | None,
+    sealed: SealedFiles | None,
     require_trusted: bool,
 ) -> AdapterManifest:
     envelope, statement, issuer = read_statement(read, STATEMENT, PREDICATE_TYPE, trust)
@@ -142,10 +155,14 @@ def _verify(
     if present is not None:
         compare_listing(statement.subjects, present, faults)
         faults.refuse(AdapterError, "the adapter is not what was signed", fix=CHANGED)
+    encrypted = sealed.files if sealed is not None else {}
     for name, digest in statement.subjects.items():
-        if name != WEIGHTS:
+        if name != WEIGHTS and name not in encrypted:
             _signed(read, name, digest)
-    _check_weights(statement.subjects, read)
+    if sealed is None:
+        _check_weights(statement.subjects, read)
+    else:
+        _check_sealed(sealed, statement.subjects, read)
     base = _dependency(statement.predicate, "base")
     used = _dependency(statement.predicate, "dataset")["digest"]["sha256"]
     if dataset is not None and dataset.digest != used:
@@ -165,14 +182,31 @@ def _verify(
         files=statement.subjects,
         root=root,
         dataset=dataset,
+        sealed=sealed,
         _read=read,
     )
 
 
 def _check_weights(subjects: dict[str, str], read: Read) -> None:
+    read_header(_signed(read, WEIGHTS, _weights_digest(subjects)), WEIGHTS)
+
+
+def _check_sealed(sealed: SealedFiles, subjects: dict[str, str], read: Read) -> None:
+    _weights_digest(subjects)
+    if WEIGHTS not in sealed.files or not sealed.files.keys() <= subjects.keys():
+        raise AdapterError(
+            "the release seals other files than its weights and what was signed beside them",
+            expected=f"{WEIGHTS}, and names out of the statement",
+            found=", ".join(sorted(sealed.files)[:20]),
+        )
+    for name in sealed.files:
+        sealed.check(name, read(TREE + name + SUFFIX), subjects[name])
+
+
+def _weights_digest(subjects: dict[str, str]) -> str:
     if WEIGHTS not in subjects:
         raise AdapterError("the adapter has no weights", expected=WEIGHTS, found=", ".join(sorted(subjects)[:20]))
-    read_header(_signed(read, WEIGHTS, subjects[WEIGHTS]), WEIGHTS)
+    return subjects[WEIGHTS]
 
 
 def _signed(read: Read, name: str, digest: str) -> bytes:

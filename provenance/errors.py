@@ -10,6 +10,8 @@
     ├── FormatError                         bytes that are not what their name says
     ├── DatasetError                        a dataset that cannot be signed or does not verify
     ├── AdapterError                        an adapter that cannot be signed or does not verify
+    ├── SealRefused                         a sealed file or a wrapped key that does not open
+    ├── KeyRefused                          a content key that is not here, or is not handed out
     ├── BaseRefused                         a base model of an unknown kind, or in an unsafe format
     ├── RecordError                         a record or journal entry is wrong
     ├── CredentialsError                    Content Credentials cannot be written
@@ -23,6 +25,7 @@
         ├── StoreUnavailable
         │   └── BlockMissing
         └── LedgerUnavailable
+            └── LedgerContradiction         a node contradicts its own chain, or another node
 """
 
 from __future__ import annotations
@@ -81,6 +84,14 @@ class AdapterError(ProvenanceError):
     """An adapter that cannot be signed or does not verify."""
 
 
+class SealRefused(ProvenanceError):
+    """A sealed file or a wrapped key that does not open."""
+
+
+class KeyRefused(ProvenanceError):
+    """A content key that is not here, or is not handed out."""
+
+
 class BaseRefused(ProvenanceError):
     """A base model of an unknown kind, or in an unsafe format."""
 
@@ -135,3 +146,7 @@ class BlockMissing(StoreUnavailable):
 
 class LedgerUnavailable(Unavailable):
     """The chain cannot be reached or is not the one pinned."""
+
+
+class LedgerContradiction(LedgerUnavailable):
+    """A node's answers contradict each other, another node, or what was seen before: none of them is believed."""

@@ -11,12 +11,14 @@
     trust/*.pem               roots of others that this home trusts
     prompt.key                HMAC key for prompts in records and logs (0600)
     safety.log                hash-chained log of blocked requests
+    keys/                     content keys of sealed weights, each wrapped to one account (0600)
+    keys.log                  hash-chained log of the key service
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,30 @@ from provenance.files import read_file, write_file
 
 TYPE = "urn:prov:home:v1"
 
+MAX_FEE = 1000 * 10**9
+"""Wei for one gas; far above what chains ask, far below what a node could make an account burn."""
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "bool": (bool,),
+    "tuple[str, ...]": (tuple,),
+}
+"""What the annotations of settings allow in JSON; a list becomes a tuple."""
+
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """The ledger of a home: ``embedded``, or ``rpc`` with everything pinned at first use."""
+    """The ledger of a home: ``embedded``, or ``rpc`` with everything pinned at first use.
+
+    ``code_hash`` is the Keccak of the deployed code, ``code_digest`` its sha256. ``confirmations``: how many blocks
+    make a block final; None leaves that to the node's own ``finalized``. ``proofs`` and ``receipts`` say what the node
+    could prove when it was pinned, and must prove since. ``witnesses`` are nodes that must agree; ``max_fee`` is the
+    most that an account here pays for one gas, in wei.
+    """
 
     kind: str = "embedded"
     url: str | None = None
@@ -37,8 +59,14 @@ class ChainSettings:
     genesis: str | None = None
     contract: str | None = None
     code_digest: str | None = None
+    code_hash: str | None = None
     first_block: int = 0
     allow_remote: bool = False
+    confirmations: int | None = None
+    proofs: bool = False
+    receipts: bool = False
+    witnesses: tuple[str, ...] = ()
+    max_fee: int = MAX_FEE
 
 
 @dataclass(frozen=True)
@@ -108,4 +136,15 @@ def _section(kind: Any, raw: Any, file: Path) -> Any:
         raise FormatError(
             f"{file} has settings that are not known", expected=", ".join(sorted(known)), found=str(extra)
         )
-    return kind(**raw)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+    for each in fields(kind):
+        if each.name in values and not _fits(values[each.name], KINDS[str(each.type)]):
+            raise FormatError(
+                f"{file} has a malformed {each.name}", expected=str(each.type), found=repr(values[each.name])[:100]
+            )
+    return kind(**values)
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    # A bool is an int to isinstance.
+    return type(value) in kinds and (not isinstance(value, tuple) or all(isinstance(each, str) for each in value))

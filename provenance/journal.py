@@ -193,6 +193,15 @@ class Journal:
         ).fetchone()
         return int(row[0])
 
+    def total(self, account: str, token: int) -> int:
+        """How many serials an account (by address) has recorded here under a token, anchored or not."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM serials JOIN streams USING (ledger, stream)"
+            " WHERE ledger = ? AND holder = ? AND token = ? AND record IS NOT NULL",
+            (self._ledger, account, token),
+        ).fetchone()
+        return int(row[0])
+
     def has_unmarked(self, stream: int, first: int, count: int) -> bool:
         """Whether some serial of a range is here and not marked as anchored."""
         row = self._connection.execute(

@@ -5,6 +5,8 @@
     release.json                        what is in it, in canonical JSON
     terms.json                          what the maker offers; its SHA-256 is on the ledger
     adapter/…, adapter.dsse.json, adapter.sig
+    adapter/adapter.safetensors.sealed  in the place of adapter.safetensors, and so for every file that may hold
+                                        weights, unless the maker publishes in clear
     dataset/records.jsonl, dataset/croissant.json, dataset.dsse.json, dataset.sig
     dataset/data/…                      the training pictures, if the maker publishes them
     issuer.pem                          certificates of both signers
@@ -14,27 +16,36 @@ The folder's CID is minted with the token, so nothing in it can change afterward
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from provenance import adapter, manifest
 from provenance.adapter import AdapterManifest, verify_adapter
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
-from provenance.errors import AdapterError, FormatError
-from provenance.files import read_file
+from provenance.errors import AdapterError, FormatError, KeyRefused
+from provenance.files import read_file, write_chunks
 from provenance.home import Home
+from provenance.ledger.accounts import KeystoreAccount
+from provenance.ledger.licences import Shares, Terms
 from provenance.ledger.protocol import Account, Ledger, Token
 from provenance.manifest import CHAIN, DatasetManifest, verify_dataset
+from provenance.sealing.cipher import content_key_id, seal
+from provenance.sealing.handover import own_content_key
+from provenance.sealing.sealed import SUFFIX, SealedFile, SealedFiles, is_to_be_sealed
 from provenance.statement import is_digest
 from provenance.stores import add_tree
 from provenance.stores.protocol import BlockStore
 from provenance.trust import TrustStore
-from provenance.unixfs import BlockSource, read_path
+from provenance.unixfs import BlockSource, read_path, stream_path
 
-TYPE = "urn:prov:release:v1"
-INDEX, TERMS = "release.json", "terms.json"
+TYPE_OPEN, TYPE_SEALED = "urn:prov:release:v1", "urn:prov:release:v2"
+INDEX, TERMS, TERMS_TYPE = "release.json", "terms.json", "urn:prov:terms:v2"
 MAX_WEIGHTS = 4 * 1024**3
 
 
@@ -48,10 +59,15 @@ class Release:
     weights: str
     dataset: str
     base: str
+    sealed: SealedFiles | None
 
     def read(self, name: str) -> bytes:
         """The bytes of a file by name; raises FileRefused when it is not there, or what the store raises."""
         return read_path(self.store, self.cid, name, limit=MAX_WEIGHTS)
+
+    def stream(self, name: str) -> Iterator[bytes]:
+        """The same in pieces, so that no more than one is in memory."""
+        return stream_path(self.store, self.cid, name, limit=2 * MAX_WEIGHTS)
 
 
 def publish_release(
@@ -64,12 +80,17 @@ def publish_release(
     account: Account,
     trust: TrustStore,
     include_data: bool = False,
+    sealed: bool = True,
     terms: Mapping[str, Any] | None = None,
+    shares: Shares = Shares(),
+    parents: Sequence[int] = (),
 ) -> Token:
     """Verifies both releases, stores them as one, and mints the adapter's token.
 
-    Registers the home's root certificate to the account first. Publishing the same adapter again with the same
-    account returns its token. Raises DatasetError, AdapterError, SignatureError or LedgerRefused.
+    Unless ``sealed`` is false, the weights are encrypted before they reach the store, under a key that is first kept in
+    the home, wrapped to the account. Registers the home's root certificate to the account before minting. Publishing
+    the same adapter again with the same account returns its token. Raises DatasetError, AdapterError, SignatureError,
+    KeyRefused or LedgerRefused.
     """
     dataset = verify_dataset(dataset_release, trust)
     made = verify_adapter(adapter_release, trust)
@@ -84,7 +105,20 @@ def publish_release(
     if known is not None and known.maker == account.address:
         return known
     terms_file = canonical_json(dict(terms or {}))
-    cid = add_tree(store, _files(made, dataset, dataset_release, adapter_release, terms_file, include_data))
+    files = _files(made, dataset, dataset_release, adapter_release, terms_file)
+    if include_data:
+        files |= {manifest.TREE + r.path: dataset_release / manifest.TREE / r.path for r in dataset.records}
+    if sealed:
+        content_key = own_content_key(home, ledger.identity, made.weights_digest, _keystore(account))
+        with _sealed_files(made, home, content_key, account.address) as (paths, description):
+            files |= {adapter.TREE + name: made.read(name) for name in made.files if name not in description.files}
+            files |= {adapter.TREE + name + SUFFIX: path for name, path in paths.items()}
+            files[INDEX] = _index(made, include_data, description)
+            cid = add_tree(store, files)
+    else:
+        files |= {adapter.TREE + name: made.read(name) for name in made.files}
+        files[INDEX] = _index(made, include_data, None)
+        cid = add_tree(store, files)
     root = TrustStore().with_pem(home.path / "identity" / "root.pem").roots
     for digest in root - ledger.issuers(account.address):
         ledger.register_issuer(account, digest)
@@ -95,7 +129,18 @@ def publish_release(
         base=made.base_digest,
         terms=sha256_hex(terms_file),
         cid=str(cid),
+        shares=shares,
+        parents=parents,
     )
+
+
+def terms_document(offered: Terms | None, shares: Shares) -> Json:
+    """What the maker states at publication, for ``terms.json``: the first offer and the shares."""
+    return {
+        "type": TERMS_TYPE,
+        "offer": None if offered is None else {**asdict(offered), "price": str(offered.price)},
+        "shares": asdict(shares),
+    }
 
 
 def open_release(store: BlockSource, cid: str) -> Release:
@@ -108,37 +153,77 @@ def open_release(store: BlockSource, cid: str) -> Release:
             "weights": str(weights),
             "dataset": str(dataset),
             "base": str(base),
-        } if kind == TYPE and len(value) == 5 and all(is_digest(d) for d in (weights, dataset, base)):
-            return Release(store, cid, included, weights, dataset, base)
-        case _:
-            raise FormatError(f"{INDEX} does not describe a release", expected=f"{TYPE} with its digests")
+            **rest,
+        } if all(is_digest(d) for d in (weights, dataset, base)):
+            if kind == TYPE_OPEN and not rest:
+                return Release(store, cid, included, weights, dataset, base, None)
+            if kind == TYPE_SEALED and set(rest) == {"sealed"}:
+                sealed = SealedFiles.of_value(rest["sealed"], INDEX)
+                return Release(store, cid, included, weights, dataset, base, sealed)
+    raise FormatError(f"{INDEX} does not describe a release", expected=f"{TYPE_OPEN} or {TYPE_SEALED} with its digests")
 
 
 def _files(
-    made: AdapterManifest,
-    dataset: DatasetManifest,
-    dataset_release: Path,
-    adapter_release: Path,
-    terms_file: bytes,
-    include_data: bool,
+    made: AdapterManifest, dataset: DatasetManifest, dataset_release: Path, adapter_release: Path, terms_file: bytes
 ) -> dict[str, bytes | Path]:
     # What was verified is carried as those very bytes, but for pictures, which may not fit in memory: the signed
     # statement has their digests, so a change in between is caught by whoever verifies.
+    files: dict[str, bytes | Path] = {TERMS: terms_file}
+    for name in (adapter.STATEMENT, adapter.BUNDLE):
+        files[name] = read_file(adapter_release / name)
+    for name in manifest.FILES:
+        files[name] = dataset.read_part(name)
+    chains = [read_file(adapter_release / CHAIN, limit=1 << 20), read_file(dataset_release / CHAIN, limit=1 << 20)]
+    files[CHAIN] = chains[0] if chains[0] == chains[1] else b"".join(chains)
+    return files
+
+
+def _index(made: AdapterManifest, include_data: bool, sealed: SealedFiles | None) -> bytes:
     index: Json = {
-        "type": TYPE,
+        "type": TYPE_OPEN,
         "data_included": include_data,
         "weights": made.weights_digest,
         "dataset": made.dataset_digest,
         "base": made.base_digest,
     }
-    files: dict[str, bytes | Path] = {INDEX: canonical_json(index), TERMS: terms_file}
-    for name in (adapter.STATEMENT, adapter.BUNDLE):
-        files[name] = read_file(adapter_release / name)
-    for name in manifest.FILES:
-        files[name] = dataset.read_part(name)
-    files |= {adapter.TREE + name: made.read(name) for name in made.files}
-    chains = [read_file(adapter_release / CHAIN, limit=1 << 20), read_file(dataset_release / CHAIN, limit=1 << 20)]
-    files[CHAIN] = chains[0] if chains[0] == chains[1] else b"".join(chains)
-    if include_data:
-        files |= {manifest.TREE + r.path: dataset_release / manifest.TREE / r.path for r in dataset.records}
-    return files
+    if sealed is not None:
+        index |= {"type": TYPE_SEALED, "sealed": sealed.to_json()}
+    return canonical_json(index)
+
+
+@contextmanager
+def _sealed_files(
+    made: AdapterManifest, home: Home, content_key: bytes, maker: str
+) -> Iterator[tuple[dict[str, Path], SealedFiles]]:
+    # On disk there are only sealed files; the adapter's own folder is the maker's, and private.
+    with tempfile.TemporaryDirectory(prefix=".sealing-", dir=home.path) as scratch:
+        paths: dict[str, Path] = {}
+        sealed: dict[str, SealedFile] = {}
+        for number, name in enumerate(filter(is_to_be_sealed, made.files)):
+            paths[name] = Path(scratch) / str(number)
+            data = made.read(name)
+            pieces = seal(io.BytesIO(data), len(data), content_key, plaintext=made.files[name], maker=maker)
+            sealed[name] = _write_noting(paths[name], pieces)
+        yield paths, SealedFiles(content_key_id(content_key), maker, sealed)
+
+
+def _write_noting(path: Path, pieces: Iterator[bytes]) -> SealedFile:
+    digest = hashlib.sha256()
+
+    def noting() -> Iterator[bytes]:
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+
+    write_chunks(path, noting(), mode=0o600)
+    return SealedFile(digest.hexdigest(), path.stat().st_size)
+
+
+def _keystore(account: Account) -> KeystoreAccount:
+    if not isinstance(account, KeystoreAccount):
+        raise KeyRefused(
+            "sealed weights need an account whose key can open them again",
+            expected="an account of this home's keystore",
+            fix="publish with such an account, or in clear with --open",
+        )
+    return account

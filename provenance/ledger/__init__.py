@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from provenance.home import Home
 from provenance.ledger.protocol import Ledger, LedgerReader
 
@@ -13,17 +15,20 @@ def open_reader(home: Home) -> LedgerReader:
         from provenance.ledger.view import LogView
 
         return LogView(open_chain_file(home))
-    from provenance.ledger.rpc_reader import open_rpc_reader
+    from provenance.ledger.node_reader import open_rpc_reader
 
     return open_rpc_reader(home)
 
 
-def open_ledger(home: Home) -> Ledger:
-    """Opens a home's ledger for transactions; an embedded chain is made if there is none yet."""
+def open_ledger(home: Home, progress: Callable[[str], None] | None = None) -> Ledger:
+    """Opens a home's ledger for transactions; an embedded chain is made if there is none yet.
+
+    ``progress`` is told, in a sentence, what a transaction waits for.
+    """
     if home.chain.kind == "embedded":
         from provenance.ledger.embedded import open_embedded_ledger
 
         return open_embedded_ledger(home)
     from provenance.ledger.rpc import open_rpc_ledger
 
-    return open_rpc_ledger(home)
+    return open_rpc_ledger(home, progress)

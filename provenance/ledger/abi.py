@@ -1,7 +1,8 @@
-"""The few ABI types our contract uses, encoded and decoded by hand so that a reader needs no Ethereum library.
+"""The ABI types our contract uses, encoded and decoded by hand so that a reader needs no Ethereum library.
 
-``uintN`` is int, ``address`` a lower-case ``0x`` string, ``bytes32`` lower-case hexadecimal, ``string`` str, ``bool``
-bool; a struct is a dict. Contract ABI specification: solidity 0.8, "Formal Specification of the Encoding".
+``uintN`` is int, ``address`` a lower-case ``0x`` string, ``bytesN`` lower-case hexadecimal, ``bytes`` bytes, ``string``
+str, ``bool`` bool; a struct is given as a sequence and read as a dict. Contract ABI specification: solidity 0.8,
+"Formal Specification of the Encoding".
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from provenance.errors import FormatError, UsageError
 from provenance.ledger.protocol import Log
 
 WORD = 32
-HEX_32 = re.compile(r"[0-9a-f]{64}")
+HEX = re.compile(r"[0-9a-f]*")
 HEX_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -36,18 +37,21 @@ def encode_call(function: str, values: Sequence[Any]) -> bytes:
 
 
 def encode_values(parameters: Sequence[Parameter], values: Sequence[Any]) -> bytes:
-    """Encodes arguments: one word each, strings behind them."""
+    """Encodes arguments, one word each or an offset to where they are; a struct's values come in its order."""
     if len(parameters) != len(values):
         raise UsageError("a contract call has the wrong number of arguments", expected=str(len(parameters)))
-    head = b""
-    tail = b""
-    for parameter, value in zip(parameters, values, strict=True):
-        if parameter.type == "string":
-            head += (WORD * len(parameters) + len(tail)).to_bytes(WORD, "big")
-            text = str(value).encode()
-            tail += len(text).to_bytes(WORD, "big") + text + bytes(-len(text) % WORD)
+    parts = [
+        _encode_dynamic(parameter, value) if _is_dynamic(parameter) else _encode_static(parameter, value)
+        for parameter, value in zip(parameters, values, strict=True)
+    ]
+    width = sum(WORD if _is_dynamic(each) else len(part) for each, part in zip(parameters, parts, strict=True))
+    head, tail = b"", b""
+    for parameter, part in zip(parameters, parts, strict=True):
+        if _is_dynamic(parameter):
+            head += (width + len(tail)).to_bytes(WORD, "big")
+            tail += part
         else:
-            head += _encode_word(parameter, value)
+            head += part
     return head + tail
 
 
@@ -101,14 +105,35 @@ def _event_of(log: Log) -> Entry:
     raise FormatError("a log is not one of our contract's events", found=log.topics[0] if log.topics else "no topics")
 
 
+def _is_dynamic(parameter: Parameter) -> bool:
+    kind = parameter.type
+    return kind in ("string", "bytes") or kind.endswith("[]") or any(_is_dynamic(c) for c in parameter.components)
+
+
+def _encode_static(parameter: Parameter, value: Any) -> bytes:
+    return encode_values(parameter.components, value) if parameter.components else _encode_word(parameter, value)
+
+
+def _encode_dynamic(parameter: Parameter, value: Any) -> bytes:
+    if parameter.type.endswith("[]"):
+        element = Parameter(parameter.name, parameter.type[:-2], components=parameter.components)
+        return len(value).to_bytes(WORD, "big") + encode_values([element] * len(value), value)
+    if parameter.components:
+        return encode_values(parameter.components, value)
+    data = str(value).encode() if parameter.type == "string" else bytes(value)
+    return len(data).to_bytes(WORD, "big") + data + bytes(-len(data) % WORD)
+
+
 def _encode_word(parameter: Parameter, value: Any) -> bytes:
     kind = parameter.type
-    if kind.startswith("uint") and isinstance(value, int) and 0 <= value < 2 ** int(kind[4:]):
+    if kind.startswith("uint") and type(value) is int and 0 <= value < 2 ** int(kind[4:]):
         return value.to_bytes(WORD, "big")
     if kind == "address" and isinstance(value, str) and HEX_ADDRESS.fullmatch(value):
         return bytes.fromhex(value[2:]).rjust(WORD, b"\0")
-    if kind == "bytes32" and isinstance(value, str) and HEX_32.fullmatch(value):
-        return bytes.fromhex(value)
+    if kind.startswith("bytes") and isinstance(value, str) and len(value) == 2 * int(kind[5:]) and HEX.fullmatch(value):
+        return bytes.fromhex(value).ljust(WORD, b"\0")
+    if kind == "bool" and isinstance(value, bool):
+        return int(value).to_bytes(WORD, "big")
     raise UsageError(f"{parameter.name} does not fit the contract", expected=kind, found=repr(value))
 
 
@@ -120,8 +145,8 @@ def _decode_word(parameter: Parameter, word: bytes) -> Any:
             return number
         if kind == "address" and number < 2**160:
             return "0x" + word[12:].hex()
-        if kind == "bytes32":
-            return word.hex()
+        if kind.startswith("bytes") and not any(word[int(kind[5:]) :]):
+            return word[: int(kind[5:])].hex()
         if kind == "bool" and number < 2:
             return bool(number)
     raise FormatError(f"{parameter.name} does not decode", expected=kind, found=word.hex())

@@ -1,8 +1,12 @@
-"""Accounts on the chain: secp256k1 keys in keystore v3 files under ``home/accounts`` (mode 0600)."""
+"""Accounts on the chain, in strict files under ``home/accounts`` (mode 0600).
+
+A file is a keystore v3 with an encrypted secp256k1 key, or names an external signer (see `provenance.ledger.external`).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from provenance.canonical import canonical_json, parse_json
 from provenance.errors import FormatError, IdentityError, UsageError
 from provenance.files import read_file, write_file
 from provenance.home import Home
+from provenance.ledger.external import ExternalAccount, is_external, parse_external
 
 DEFAULT_NAME = "maker"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -34,6 +39,12 @@ class KeystoreAccount:
         from eth_account import Account
 
         return bytes(Account.from_key(self.private_key).sign_transaction(transaction).raw_transaction)
+
+    def sign_typed_data(self, typed: dict[str, Any]) -> bytes:
+        """The 65 bytes (r, s, v) of a signature over EIP-712 typed data: types, primaryType, domain and message."""
+        from eth_account import Account
+
+        return bytes(Account.from_key(self.private_key).sign_typed_data(full_message=typed).signature)
 
 
 def create_account(home: Home, name: str = DEFAULT_NAME, passphrase: str | None = None) -> KeystoreAccount:
@@ -64,10 +75,47 @@ def account_from_key(name: str, private_key: bytes) -> KeystoreAccount:
         raise IdentityError(f"the key of the account {name} is not a secp256k1 key") from error
 
 
-def load_account(home: Home, name: str | None = None, passphrase: str | None = None) -> KeystoreAccount:
-    """Unlocks an account; raises IdentityError if it is missing or the passphrase is wrong."""
+def load_account(
+    home: Home, name: str | None = None, passphrase: str | None = None
+) -> KeystoreAccount | ExternalAccount:
+    """An account that signs; raises IdentityError if it is missing or the passphrase is wrong."""
     name = name or DEFAULT_NAME
-    keystore = _read(home, name)
+    raw = _read(home, name)
+    return parse_external(name, raw) if is_external(raw) else _unlock(raw, name, passphrase)
+
+
+def load_keystore(home: Home, name: str | None = None, passphrase: str | None = None) -> KeystoreAccount:
+    """An account whose key is here, as unwrapping a content key needs it; raises IdentityError for any other."""
+    account = load_account(home, name, passphrase)
+    if not isinstance(account, KeystoreAccount):
+        raise IdentityError(
+            f"the key of the account {account.name} is not in this home",
+            expected="an account with a keystore: an external signer signs, and does not decrypt",
+            fix="use another account: --as NAME (`prov account list`)",
+        )
+    return account
+
+
+def add_external(
+    home: Home, name: str, address: str, *, command: Sequence[str] | None = None, url: str | None = None
+) -> ExternalAccount:
+    """Names an external signer, by its command or its URL; raises IdentityError if the name is taken."""
+    path = _path(home, name)
+    if path.exists():
+        raise IdentityError(f"there is already an account named {name}", fix="choose another name")
+    account = ExternalAccount(name, address.lower(), command=tuple(command or ()), url=url)
+    parse_external(name, account.to_json())
+    write_file(path, canonical_json(account.to_json()), mode=0o600)
+    return account
+
+
+def account_address(home: Home, name: str | None = None) -> str:
+    """An account's address, without unlocking it."""
+    name = name or DEFAULT_NAME
+    return _address(_read(home, name), name)
+
+
+def _unlock(keystore: dict[str, Any], name: str, passphrase: str | None) -> KeystoreAccount:
     from eth_account import Account
 
     try:
@@ -85,12 +133,6 @@ def load_account(home: Home, name: str | None = None, passphrase: str | None = N
     if account.address != (said := _address(keystore, name)):
         raise IdentityError(f"the account {name} holds another key than it says", expected=said, found=account.address)
     return account
-
-
-def account_address(home: Home, name: str | None = None) -> str:
-    """An account's address, without unlocking it."""
-    name = name or DEFAULT_NAME
-    return _address(_read(home, name), name)
 
 
 def account_names(home: Home) -> tuple[str, ...]:
@@ -121,10 +163,12 @@ def _read(home: Home, name: str) -> dict[str, Any]:
     path = _path(home, name)
     if not path.exists():
         raise IdentityError(f"there is no account named {name}", fix=f"run `prov account new {name}`")
-    keystore = parse_json(read_file(path, limit=1 << 16), f"the account {name}")
-    if not isinstance(keystore, dict) or keystore.get("version") != 3:
+    raw = parse_json(read_file(path, limit=1 << 16), f"the account {name}")
+    if not isinstance(raw, dict) or not (is_external(raw) or raw.get("version") == 3):
         raise FormatError(f"the account {name} is not a keystore v3 file", expected="version 3")
-    return keystore
+    if is_external(raw):
+        parse_external(name, raw)
+    return raw
 
 
 def _address(keystore: dict[str, Any], name: str) -> str:

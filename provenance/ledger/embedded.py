@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 30.0
 GAS_LIMIT = 5_000_000
+DEPLOY_GAS = 10_000_000
 POCKET_MONEY = 1000 * 10**18
 """What a new account is given, in wei of a money that is worth nothing."""
 
@@ -73,7 +74,7 @@ class EmbeddedChain:
         """Chain and contract."""
         return self._source.identity
 
-    def send(self, account: Account, data: bytes, value: int) -> Receipt:
+    def send(self, account: Account, data: bytes, value: int, to: str | None = None) -> Receipt:
         """Signs and executes a call in a block of its own; raises Reverted, LedgerRefused or LedgerUnavailable."""
         with self._transaction() as evm:
             evm.begin_block(int(self._clock()))
@@ -87,7 +88,7 @@ class EmbeddedChain:
                     found=f"{money} wei",
                     fix=f"run `prov account fund {account.name}`",
                 )
-            executed = evm.execute(_sign(evm, account, self.identity, self.identity.contract, data, value))
+            executed = evm.execute(_sign(evm, account, self.identity, to or self.identity.contract, data, value))
             mined = evm.finish_block()
             logs = self._record(mined, self.identity.contract)
         mine = tuple(each for each in logs if each.transaction == executed.transaction)
@@ -120,7 +121,7 @@ class EmbeddedChain:
         self._connection.close()
 
     def _pay(self, evm: Evm, address: str) -> None:
-        faucet = self._faucet()
+        faucet = self.faucet()
         evm.execute(_sign(evm, faucet, self.identity, address, b"", POCKET_MONEY))
 
     @contextmanager
@@ -149,14 +150,14 @@ class EmbeddedChain:
                 self._connection.execute(statement)
             # Far from every registered chain, below 2^53 so that JSON tools keep it, and another one for every home.
             chain_id = 2**44 + secrets.randbelow(2**44)
-            faucet = self._faucet()
+            faucet = self.faucet()
             now = int(self._clock())
             evm, genesis = Evm.create(self._connection, chain_id, now, faucet.address)
             self._connection.execute("INSERT INTO blocks VALUES (0, ?, ?)", (now, genesis))
             artifact = load_artifact()
             identity = LedgerIdentity(chain_id, genesis, "0x" + "00" * 20, artifact.code_digest)
             evm.begin_block(now)
-            deployed = evm.execute(_sign(evm, faucet, identity, "", bytes.fromhex(artifact.bytecode), 0))
+            deployed = evm.execute(_sign(evm, faucet, identity, "", bytes.fromhex(artifact.bytecode), 0, DEPLOY_GAS))
             self._record(evm.finish_block(), deployed.contract)
             meta = {
                 "chain_id": str(chain_id),
@@ -167,7 +168,8 @@ class EmbeddedChain:
             }
             self._connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
-    def _faucet(self) -> KeystoreAccount:
+    def faucet(self) -> KeystoreAccount:
+        """The account that has the chain's first money and deployed the contract."""
         path = self._folder / "faucet.key"
         if not path.exists():
             write_file(path, secrets.token_bytes(32), mode=0o600)
@@ -199,6 +201,10 @@ class EmbeddedLedger(ContractLedger):
     def fund(self, address: str) -> int:
         """Gives an account more of the chain's worthless money; returns its balance."""
         return self._chain.fund(address.lower())
+
+    def operator_account(self) -> KeystoreAccount:
+        """The account that deployed the contract, whose key the chain keeps: it operates the ledger."""
+        return self._chain.faucet()
 
 
 def open_embedded_ledger(home: Home, clock: Callable[[], float] = time.time) -> EmbeddedLedger:
@@ -248,12 +254,14 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _sign(evm: Evm, account: Account, identity: LedgerIdentity, to: str, data: bytes, value: int) -> bytes:
+def _sign(
+    evm: Evm, account: Account, identity: LedgerIdentity, to: str, data: bytes, value: int, gas: int = GAS_LIMIT
+) -> bytes:
     transaction: dict[str, Any] = {
         "type": 2,
         "chainId": identity.chain_id,
         "nonce": evm.nonce(account.address),
-        "gas": GAS_LIMIT,
+        "gas": gas,
         "maxFeePerGas": 2 * evm.fee(),
         "maxPriorityFeePerGas": 0,
         "to": bytes.fromhex(to.removeprefix("0x")),

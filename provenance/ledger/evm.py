@@ -13,7 +13,7 @@ from eth.chains.base import MiningChain
 from eth.constants import POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
 from eth.db.atomic import AtomicDBWriteBatch
 from eth.db.backends.base import BaseAtomicDB
-from eth.exceptions import VMError
+from eth.exceptions import Revert, VMError
 from eth.vm.forks import PragueVM
 from eth.vm.spoof import SpoofTransaction
 from eth_utils.exceptions import ValidationError
@@ -139,6 +139,10 @@ class Evm:
         """A contract's code."""
         return bytes(self._state().get_code(_raw(address)))
 
+    def storage(self, address: str, slot: int) -> int:
+        """One slot of a contract's storage."""
+        return int(self._state().get_storage(_raw(address), slot))
+
     def execute(self, raw: bytes) -> Executed:
         """Runs a signed transaction in the current block; raises Reverted or LedgerRefused, and then the SQLite
         transaction must be rolled back."""
@@ -202,9 +206,10 @@ def _chain_class(chain_id: int) -> Any:
 
 
 def _failure(computation: Any) -> Exception:
-    if computation.output:
-        return Reverted(bytes(computation.output))
     error: VMError = computation.error
+    # A revert without data is one too; other failures, such as no gas, have no output.
+    if computation.output or isinstance(error, Revert):
+        return Reverted(bytes(computation.output))
     return LedgerRefused("the contract failed", found=f"{type(error).__name__}: {error}")
 
 

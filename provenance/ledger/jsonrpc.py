@@ -1,24 +1,35 @@
-"""Raw JSON-RPC over HTTP with the standard library: what a light reader needs of a node."""
+"""JSON-RPC 2.0 with the standard library: what a light reader needs of a node, and of an external signer."""
 
 from __future__ import annotations
 
 import ipaddress
 import itertools
 import json
-import urllib.error
-import urllib.request
+import threading
+from collections.abc import Sequence
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 from provenance.canonical import parse_json
 from provenance.errors import FormatError, LedgerUnavailable, UsageError
+from provenance.ledger.transport import MAX_ANSWER_BYTES, HttpPost
 
-TIMEOUT_SECONDS = 30.0
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
+BATCH_SIZE = 50
+"""Calls in one request: public nodes refuse a hundred."""
+
+Call = tuple[str, tuple[Any, ...]]
 
 
 class RpcError(Exception):
-    """The node answered with an error object; never leaves `provenance.ledger`."""
+    """The node answered with an error object; never leaves `provenance.ledger`.
+
+    ``error`` is that object as it came; `provenance.ledger.node_errors` says what it means.
+    """
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(_text(error))
+        self.error = error
 
 
 def is_loopback(url: str) -> bool:
@@ -57,40 +68,31 @@ def check_url(url: str, *, allow_remote: bool) -> str:
 
 
 class JsonRpc:
-    """Calls one node; no redirect is followed, and no proxy is used to reach this machine."""
+    """Calls one node over a connection that is kept open; threads take turns."""
 
-    def __init__(self, url: str, *, allow_remote: bool = False) -> None:
+    def __init__(self, url: str, *, allow_remote: bool = False, seconds: float | None = None) -> None:
         self.url = check_url(url, allow_remote=allow_remote)
         self._ids = itertools.count(1)
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if is_loopback(url):
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._http = HttpPost(url, use_proxy=not is_loopback(url), seconds=seconds)
+        self._lock = threading.Lock()
 
     def call(self, method: str, *parameters: Any) -> Any:
         """The result of a method; raises LedgerUnavailable, or RpcError if the node refused."""
-        number = next(self._ids)
-        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}).encode()
-        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
-        try:
-            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-                data = response.read(MAX_ANSWER_BYTES + 1)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self.unavailable(f"HTTP status {error.code}") from error
-        except (OSError, ValueError) as error:
-            raise self.unavailable(str(getattr(error, "reason", error))) from error
-        try:
-            answer = parse_json(data, "the node's answer", limit=MAX_ANSWER_BYTES)
-        except FormatError as error:
-            raise self.unavailable(str(error.found)) from error
-        if not isinstance(answer, dict) or answer.get("id") != number:
+        question = self._question(method, parameters)
+        answer = self._exchange(question)
+        if not isinstance(answer, dict) or answer.get("id") != question["id"]:
+            # What cannot be attributed to any question has the id null (JSON-RPC 2.0, section 5).
+            if isinstance(answer, dict) and answer.get("id", 0) is None and answer.get("error") is not None:
+                raise RpcError(answer["error"])
             raise self.unavailable("an answer to another question")
-        if answer.get("error") is not None:
-            raise RpcError(str(answer["error"])[:500])
-        if "result" not in answer:
-            raise self.unavailable("an answer without a result")
-        return answer["result"]
+        return self._result(answer)
+
+    def batch(self, calls: Sequence[Call]) -> list[Any]:
+        """The results of several methods in one round trip; raises as ``call`` does, for the first that failed."""
+        results: list[Any] = []
+        for start in range(0, len(calls), BATCH_SIZE):
+            results += self._batch(calls[start : start + BATCH_SIZE])
+        return results
 
     def unavailable(self, found: str) -> LedgerUnavailable:
         """The error to raise when the node does not answer properly."""
@@ -98,7 +100,54 @@ class JsonRpc:
             f"the node {origin(self.url)} gives no proper answer", found=found, fix="check that it runs, then try again"
         )
 
+    def close(self) -> None:
+        """Closes the connection; the next call opens another."""
+        with self._lock:
+            self._http.close()
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any, **options: Any) -> None:
-        return None
+    def _batch(self, calls: Sequence[Call]) -> list[Any]:
+        if len(calls) == 1:
+            return [self.call(calls[0][0], *calls[0][1])]
+        questions = [self._question(*each) for each in calls]
+        answers = self._exchange(questions)
+        if isinstance(answers, dict):
+            # A node that takes no batches says so with one error object.
+            return [self.call(method, *parameters) for method, parameters in calls]
+        ids = [each["id"] for each in questions]
+        if not isinstance(answers, list) or not all(isinstance(each, dict) for each in answers):
+            raise self.unavailable("an answer to another question")
+        found = {each.get("id"): each for each in answers if isinstance(each.get("id"), int)}
+        if len(answers) != len(ids) or set(found) != set(ids):
+            raise self.unavailable("an answer to another question")
+        return [self._result(found[number]) for number in ids]
+
+    def _question(self, method: str, parameters: Sequence[Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(parameters)}
+
+    def _exchange(self, question: Any) -> Any:
+        try:
+            with self._lock:
+                status, data = self._http.post(json.dumps(question).encode())
+        except (OSError, ValueError, HTTPException) as error:
+            raise self.unavailable(str(error) or type(error).__name__) from error
+        try:
+            answer = parse_json(data, "the node's answer", limit=MAX_ANSWER_BYTES)
+        except FormatError as error:
+            found = f"HTTP status {status}" if status != 200 else (error.found or error.what)
+            raise self.unavailable(found) from error
+        # Some nodes send an error object with a status of its own; whatever else comes so is not an answer.
+        if status != 200 and not (isinstance(answer, dict) and isinstance(answer.get("error"), dict)):
+            raise self.unavailable(f"HTTP status {status}")
+        return answer
+
+    def _result(self, answer: dict[str, Any]) -> Any:
+        if answer.get("error") is not None:
+            raise RpcError(answer["error"])
+        if "result" not in answer:
+            raise self.unavailable("an answer without a result")
+        return answer["result"]
+
+
+def _text(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message if isinstance(message, str) and message else error)[:500]

@@ -6,12 +6,12 @@ import re
 from datetime import UTC, datetime
 
 from provenance.errors import UsageError
-from provenance.ledger.protocol import NEVER
+from provenance.ledger.licences import NATIVE, NEVER
 
 UNITS = {"wei": 0, "gwei": 9, "ether": 18}
 AMOUNT = re.compile(r"(\d{1,30})(?:\.(\d{1,18}))?(?:\s*(wei|gwei|ether|eth))?", re.ASCII)
 DAY = 24 * 3600
-MAX_PRICE = 2**128 - 1
+MAX_PRICE = 2**96 - 1
 
 
 def parse_wei(text: str) -> int:
@@ -61,3 +61,8 @@ def duration_of_days(days: float | None) -> int:
     if seconds < 1:
         raise UsageError(f"{days} days is not a duration", expected="more than 0")
     return seconds
+
+
+def format_money(amount: int, currency: str) -> str:
+    """An amount in the chain's own money, or in the smallest unit of a token."""
+    return format_wei(amount) if currency == NATIVE else f"{amount} units of {currency}"

@@ -15,6 +15,7 @@ from contracts.artifact import load_artifact
 from provenance.canonical import canonical_json, parse_json
 from provenance.errors import FormatError
 from provenance.ledger.abi import topic
+from provenance.ledger.folds import LICENCE_EVENTS, TOKEN_EVENTS
 from provenance.ledger.protocol import Head, LedgerIdentity, LedgerReader, Log
 from provenance.ledger.view import LogView
 
@@ -34,6 +35,10 @@ class Snapshot:
 
     def head(self) -> Head:
         """The block it was taken at."""
+        return self.at
+
+    def finalised(self) -> Head:
+        """The block it was taken at: whoever signed it vouches for it."""
         return self.at
 
     def logs(self, topics: Sequence[str | None]) -> Iterable[Log]:
@@ -84,22 +89,13 @@ def take_snapshot(reader: LedgerReader, stream: int, serial: int | None = None) 
     """
     head = reader.head()
     opened = reader.stream(stream)
-    wanted: list[list[str | None]] = [
-        _topics("StreamOpened", stream),
-        _topics("IssuerRegistered", opened.holder),
-    ]
+    wanted: list[list[str | None]] = [_topics("StreamOpened", stream), *_issuer_topics(opened.holder)]
     if opened.token:
         token = reader.token(opened.token)
-        wanted += [
-            _topics("AdapterMinted", opened.token),
-            _topics("Transfer", None, None, opened.token),
-            _topics("AdapterRevoked", opened.token),
-            _topics("ConsentRevoked", opened.token),
-            _topics("LicenceGranted", opened.token, opened.holder),
-            _topics("LicenceRevoked", opened.token, opened.holder),
-            _topics("IssuerRegistered", token.maker),
-            _topics("IssuerRegistered", token.owner),
-        ]
+        wanted += [_topics(name, opened.token) for name in (*TOKEN_EVENTS, "ConsentRevoked", "LicenceTransferred")]
+        wanted += [_topics(name, opened.token, opened.holder) for name in LICENCE_EVENTS]
+        wanted += [_topics("Transfer", None, None, opened.token)]
+        wanted += _issuer_topics(token.maker) + _issuer_topics(token.owner)
     logs = {(each.block, each.index): each for topics in wanted for each in reader.source.logs(topics)}
     batch = None if serial is None else reader.batch_covering(stream, serial)
     for each in reader.source.logs(_topics("BatchAnchored", stream)):
@@ -113,6 +109,10 @@ def matches(log: Log, topics: Sequence[str | None]) -> bool:
     return len(log.topics) >= len(topics) and all(
         wanted is None or wanted == found for wanted, found in zip(topics, log.topics, strict=False)
     )
+
+
+def _issuer_topics(account: str) -> list[list[str | None]]:
+    return [_topics("IssuerRegistered", account), _topics("IssuerRevoked", account)]
 
 
 def _topics(event: str, *indexed: int | str | None) -> list[str | None]:

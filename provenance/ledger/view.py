@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from contracts.artifact import load_artifact
 from provenance.errors import LedgerLookupError
 from provenance.ledger.abi import Event, decode_log, topic
+from provenance.ledger.folds import (
+    LICENCE_EVENTS,
+    TOKEN_EVENTS,
+    fold_batch,
+    fold_issuer,
+    fold_licence,
+    fold_offer,
+    fold_stream,
+    fold_token,
+    grouped,
+)
+from provenance.ledger.licences import Licence, Offer
 from provenance.ledger.protocol import (
     Batch,
     ConsentRevocation,
     Head,
+    IssuerKey,
     LedgerIdentity,
-    Licence,
+    Log,
     LogSource,
-    Offer,
     Stream,
     Token,
 )
@@ -63,23 +75,22 @@ class LogView:
 
     def token(self, token: int) -> Token:
         """One adapter; raises LedgerLookupError."""
-        minted = self._events("AdapterMinted", token)
-        if not minted:
+        events = [event for name in TOKEN_EVENTS for event in self._events(name, token)]
+        if not any(each.name == "AdapterMinted" for each in events):
             raise LedgerLookupError(
                 f"there is no token {token} on this ledger",
                 expected=f"an adapter of contract {self.identity.contract} on chain {self.identity.chain_id}",
                 fix="`prov model list` shows the tokens, `prov chain status` the ledger",
             )
-        return _token(minted[0], self._events("Transfer", None, None, token), self._events("AdapterRevoked", token))
+        return fold_token(events, self._events("Transfer", None, None, token))
 
     def tokens(self) -> tuple[Token, ...]:
         """Every adapter, by id."""
-        transfers = _grouped(self._events("Transfer"), "tokenId")
-        revoked = _grouped(self._events("AdapterRevoked"), "tokenId")
-        minted = self._events("AdapterMinted")
+        transfers = grouped(self._events("Transfer"), "tokenId")
+        events = grouped((event for name in TOKEN_EVENTS for event in self._events(name)), "tokenId")
         return tuple(
-            _token(each, transfers.get(each.values["tokenId"], []), revoked.get(each.values["tokenId"], []))
-            for each in minted
+            fold_token(events[token], transfers.get(token, []))
+            for token in sorted(token for token in events if isinstance(token, int))
         )
 
     def token_of_weights(self, weights: str) -> Token | None:
@@ -87,58 +98,65 @@ class LogView:
         minted = self._events("AdapterMinted", None, None, weights)
         return self.token(minted[0].values["tokenId"]) if minted else None
 
-    def offer(self, token: int) -> Offer | None:
-        """The standing offer, if there is one; raises LedgerLookupError."""
-        if self.token(token).revoked_at is not None:
-            return None
-        offers = self._events("OfferSet", token)
-        if not offers or offers[-1].values["duration"] == 0:
-            return None
-        return Offer(token, offers[-1].values["price"], offers[-1].values["duration"])
+    def offers(self, token: int) -> tuple[Offer, ...]:
+        """The offers that stand, by number; raises LedgerLookupError."""
+        adapter = self.token(token)
+        if adapter.revoked_at is not None or adapter.taken_down_at is not None:
+            return ()
+        closed = {each.values["offerId"] for each in self._events("OfferClosed", token)}
+        made = [fold_offer(each) for each in self._events("OfferMade", token)]
+        return tuple(each for each in made if each.number not in closed and each.seller == adapter.owner)
+
+    def offer(self, token: int, number: int | None = None) -> Offer | None:
+        """One standing offer, or the latest; None if there is none; raises LedgerLookupError."""
+        standing = [each for each in self.offers(token) if number in (None, each.number)]
+        return standing[-1] if standing else None
 
     def licence(self, token: int, account: str) -> Licence | None:
         """The licence an account holds or held; raises LedgerLookupError for an unknown token."""
         self.token(token)
-        account = account.lower()
-        granted = self._events("LicenceGranted", token, account)
-        return _licence(granted, self._events("LicenceRevoked", token, account)) if granted else None
+        return self._licence(token, account.lower())
 
     def licences(self, token: int) -> tuple[Licence, ...]:
         """Every licence ever given for an adapter; raises LedgerLookupError."""
         self.token(token)
-        granted = _grouped(self._events("LicenceGranted", token), "user")
-        revoked = _grouped(self._events("LicenceRevoked", token), "user")
-        return tuple(_licence(events, revoked.get(user, [])) for user, events in granted.items())
+        events = grouped((event for name in LICENCE_EVENTS for event in self._events(name, token)), "user")
+        handed_on = grouped(self._events("LicenceTransferred", token), "from")
+        folded = (fold_licence([*found, *handed_on.get(user, [])]) for user, found in events.items())
+        return tuple(each for each in folded if each is not None)
 
-    def has_licence(self, token: int, account: str) -> bool:
-        """Whether an account may use an adapter now: its owner, or a licensee before expiry, unless it was revoked."""
+    def has_licence(self, token: int, account: str, *, finalised: bool = False) -> bool:
+        """Whether an account may use an adapter now: its owner, or a licensee before expiry and within its quota, but
+        nobody while it is taken down. ``finalised`` leaves out what may still be undone."""
+        if finalised:
+            return LogView(_Until(self._source, self._source.finalised()), self._clock).has_licence(token, account)
         try:
             adapter = self.token(token)
         except LedgerLookupError:
             return False
-        if adapter.revoked_at is not None:
+        if adapter.taken_down_at is not None:
             return False
         if adapter.owner == account.lower():
             return True
-        held = self.licence(token, account)
-        return held is not None and held.revoked_at is None and held.expires > self.now()
+        held = self._licence(token, account.lower())
+        return held is not None and held.is_valid(self.now())
 
     def stream(self, stream: int) -> Stream:
         """One stream; raises LedgerLookupError."""
         opened = self._events("StreamOpened", stream)
         if not opened:
             raise LedgerLookupError(f"there is no stream {stream} on this ledger")
-        return _stream(opened[0])
+        return fold_stream(opened[0])
 
     def streams(self, holder: str | None = None) -> tuple[Stream, ...]:
         """Every stream, or one holder's."""
         wanted = None if holder is None else holder.lower()
-        return tuple(_stream(each) for each in self._events("StreamOpened", None, None, wanted))
+        return tuple(fold_stream(each) for each in self._events("StreamOpened", None, None, wanted))
 
     def batches(self, stream: int) -> tuple[Batch, ...]:
         """A stream's batches, by serial; raises LedgerLookupError."""
         self.stream(stream)
-        return tuple(_batch(each) for each in self._events("BatchAnchored", stream))
+        return tuple(fold_batch(each) for each in self._events("BatchAnchored", stream))
 
     def batch_covering(self, stream: int, serial: int) -> Batch | None:
         """The batch a serial is anchored in, if it is; raises LedgerLookupError for an unknown stream."""
@@ -148,17 +166,33 @@ class LogView:
         """The first serial not anchored yet; raises LedgerLookupError."""
         return max((each.first + each.count for each in self.batches(stream)), default=0)
 
-    def issuers(self, account: str) -> frozenset[str]:
-        """Digests of the root certificates an account has registered as its own."""
-        return frozenset(each.values["rootDigest"] for each in self._events("IssuerRegistered", account.lower()))
+    def issuer_keys(self, account: str) -> tuple[IssuerKey, ...]:
+        """Every root certificate an account ever registered as its own."""
+        revoked = grouped(self._events("IssuerRevoked", account.lower()), "rootDigest")
+        return tuple(
+            fold_issuer(each, revoked.get(each.values["rootDigest"], []))
+            for each in self._events("IssuerRegistered", account.lower())
+        )
 
-    def consent_revocations(self, token: int) -> tuple[ConsentRevocation, ...]:
-        """Consents withdrawn from an adapter's dataset; raises LedgerLookupError."""
+    def issuers(self, account: str, time: int | None = None) -> frozenset[str]:
+        """Digests of the root certificates an account stood by at a time, or stands by now."""
+        when = self.now() if time is None else time
+        return frozenset(each.root for each in self.issuer_keys(account) if each.is_valid(when))
+
+    def consent_revocations(self, token: int, records: Iterable[str] = ()) -> tuple[ConsentRevocation, ...]:
+        """Consents withdrawn from an adapter's dataset; raises LedgerLookupError. All logs are at hand, so ``records``
+        are not asked for one by one."""
         self.token(token)
         return tuple(
-            ConsentRevocation(token, each.values["recordDigest"], each.values["reason"], each.log.timestamp)
+            ConsentRevocation(
+                token, each.values["recordDigest"], each.values["reason"], each.log.timestamp, each.values["by"]
+            )
             for each in self._events("ConsentRevoked", token)
         )
+
+    def _licence(self, token: int, account: str) -> Licence | None:
+        events = [event for name in LICENCE_EVENTS for event in self._events(name, token, account)]
+        return fold_licence([*events, *self._events("LicenceTransferred", token, account)])
 
     def _events(self, name: str, *indexed: int | str | None) -> list[Event]:
         topics = [load_artifact().events[name].selector]
@@ -166,61 +200,25 @@ class LogView:
         return [decode_log(log) for log in self._source.logs(topics_or_any)]
 
 
-def _token(minted: Event, transfers: list[Event], revoked: list[Event]) -> Token:
-    values = minted.values
-    return Token(
-        token=values["tokenId"],
-        owner=transfers[-1].values["to"] if transfers else values["maker"],
-        maker=values["maker"],
-        weights=values["weights"],
-        dataset=values["dataset"],
-        base=values["base"],
-        terms=values["terms"],
-        cid=values["cid"],
-        minted_at=minted.log.timestamp,
-        revoked_at=revoked[0].log.timestamp if revoked else None,
-        reason=revoked[0].values["reason"] if revoked else None,
-    )
+class _Until:
+    """A log source that ends at a block."""
 
+    def __init__(self, source: LogSource, end: Head) -> None:
+        self._source = source
+        self._end = end
 
-def _licence(granted: list[Event], revoked: list[Event]) -> Licence:
-    last = granted[-1]
-    later = [each for each in revoked if _place(each) > _place(last)]
-    return Licence(
-        token=last.values["tokenId"],
-        licensee=last.values["user"],
-        expires=last.values["expires"],
-        granted_at=last.log.timestamp,
-        revoked_at=later[0].log.timestamp if later else None,
-        reason=later[0].values["reason"] if later else None,
-    )
+    @property
+    def identity(self) -> LedgerIdentity:
+        return self._source.identity
 
+    def head(self) -> Head:
+        return self._end
 
-def _stream(opened: Event) -> Stream:
-    values = opened.values
-    return Stream(values["stream"], values["tokenId"], values["holder"], opened.log.timestamp)
+    def finalised(self) -> Head:
+        return self._end
 
+    def logs(self, topics: Sequence[str | None]) -> Iterable[Log]:
+        return [log for log in self._source.logs(topics) if log.block <= self._end.block]
 
-def _batch(anchored: Event) -> Batch:
-    values, log = anchored.values, anchored.log
-    return Batch(
-        stream=values["stream"],
-        first=values["first"],
-        count=values["count"],
-        root=values["root"],
-        cid=values["cid"],
-        anchored_at=log.timestamp,
-        transaction=log.transaction,
-        block=log.block,
-    )
-
-
-def _place(event: Event) -> tuple[int, int]:
-    return event.log.block, event.log.index
-
-
-def _grouped(events: Iterable[Event], key: str) -> dict[object, list[Event]]:
-    groups: dict[object, list[Event]] = {}
-    for event in events:
-        groups.setdefault(event.values[key], []).append(event)
-    return groups
+    def close(self) -> None:
+        self._source.close()

@@ -87,7 +87,7 @@ def find_anchor(trace: Trace, payload: Payload, evidence: Evidence, findings: Fi
         "holder": stream.holder,
         "anchored": {"at": moment, "transaction": batch.transaction, "block": batch.block},
     }
-    return Anchor(payload, stream, batch, reader.issuers(stream.holder))
+    return Anchor(payload, stream, batch, reader.issuers(stream.holder, batch.anchored_at))
 
 
 def read_record(anchor: Anchor, evidence: Evidence, findings: Findings) -> ImageRecord:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from provenance.adapter import verify_adapter_files
 from provenance.canonical import sha256_hex
 from provenance.errors import AdapterError, DatasetError
-from provenance.ledger.protocol import NEVER, Stream, Token
+from provenance.ledger.licences import NEVER
+from provenance.ledger.protocol import Stream, Token
 from provenance.manifest import DatasetManifest, verify_dataset_files
 from provenance.moments import format_moment
 from provenance.record import ImageRecord
@@ -36,7 +37,7 @@ def check_lineage(
         findings.facts["adapter"] = {"token": token.token, "weights": token.weights, "release": token.cid}
         findings.facts |= {"maker": token.maker, "owner": token.owner}
         release = _open(record, token, evidence)
-        vouched = trust.with_roots(evidence.reader.issuers(token.maker))
+        vouched = trust.with_roots(evidence.reader.issuers(token.maker, token.minted_at))
         with findings.tampered_if_refused("dataset"):
             dataset = _check_dataset(release, token, evidence, vouched, findings)
         _check_adapter(release, token, vouched, findings)
@@ -63,11 +64,17 @@ def _open(record: ImageRecord, token: Token, evidence: Evidence) -> Release:
                 expected=getattr(token, name),
                 found=digest,
             )
+    if release.sealed is not None and release.sealed.maker != token.maker:
+        raise AdapterError(
+            f"the release was sealed by another account than the maker of token {token.token}",
+            expected=token.maker,
+            found=release.sealed.maker,
+        )
     return release
 
 
 def _check_adapter(release: Release, token: Token, vouched: TrustStore, findings: Findings) -> None:
-    adapter = verify_adapter_files(release.read, vouched, require_trusted=False)
+    adapter = verify_adapter_files(release.read, vouched, sealed=release.sealed, require_trusted=False)
     found = {"weights": adapter.weights_digest, "dataset": adapter.dataset_digest, "base": adapter.base_digest}
     for name, digest in found.items():
         if digest != getattr(token, name):
@@ -86,10 +93,15 @@ def _check_adapter(release: Release, token: Token, vouched: TrustStore, findings
     findings.ok(
         "adapter",
         f"token {token.token}, made from base {adapter.base_id}, signed by {adapter.issuer.name}",
-        f"weights sha256 {adapter.weights_digest}, as minted",
+        f"weights sha256 {adapter.weights_digest}, as minted"
+        + ("; published sealed, so only who holds their key can hash them" if adapter.sealed else ""),
         "training statement and model signature are valid and name the dataset and base as minted",
     )
-    findings.facts["adapter"] |= {"base": adapter.base_id, "issuer": adapter.issuer.name}
+    findings.facts["adapter"] |= {
+        "base": adapter.base_id,
+        "issuer": adapter.issuer.name,
+        "sealed": adapter.sealed is not None,
+    }
 
 
 def _check_dataset(
@@ -131,6 +143,8 @@ def _check_rights(
     token: Token, stream: Stream, dataset: DatasetManifest | None, evidence: Evidence, findings: Findings
 ) -> None:
     withdrawn = []
+    if token.taken_down_at is not None:
+        withdrawn.append(f"adapter {token.token} is taken down (reason sha256 {token.takedown_reason})")
     if token.revoked_at is not None:
         withdrawn.append(f"adapter {token.token} was withdrawn: {token.reason}")
     right = "the holder owns the adapter"
@@ -140,11 +154,17 @@ def _check_rights(
             right = "the holder owned the adapter when the stream was opened"
         elif licence.revoked_at is not None:
             withdrawn.append(f"the licence of {stream.holder} was revoked: {licence.reason}")
+        elif licence.ended_at is not None:
+            right = "the holder had a licence, and gave it up since"
         else:
             right = "the holder has a licence" + ("" if licence.expires == NEVER else " with an end")
-            findings.facts["licence"] = {"licensee": licence.licensee, "expires": _expiry(licence.expires)}
+            findings.facts["licence"] = {
+                "licensee": licence.licensee,
+                "expires": _expiry(licence.expires),
+                "commercial": licence.commercial,
+            }
     paths = {} if dataset is None else {record.digest: record.path for record in dataset.records}
-    for consent in evidence.reader.consent_revocations(token.token):
+    for consent in evidence.reader.consent_revocations(token.token, paths):
         picture = paths.get(consent.record, f"record {consent.record}")
         withdrawn.append(f"consent to {picture} was withdrawn: {consent.reason}")
     if withdrawn:

@@ -21,6 +21,7 @@ EXPECTED = {
     "copied": "copied",
     "blocked": "refused",
     "unlicensed": "refused",
+    "key": "done",
     "licensed": "authentic",
 }
 

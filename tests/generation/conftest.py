@@ -29,6 +29,7 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     from provenance.identity import load_issuer
     from provenance.ledger import open_ledger
     from provenance.ledger.accounts import load_account
+    from provenance.ledger.licences import Terms
     from provenance.release import publish_release
     from provenance.setup import set_up
     from provenance.stores import open_store
@@ -59,7 +60,7 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Published:
         include_data=True,
         terms={"commercial": True},
     )
-    ledger.set_offer(load_account(home), token.token, price=1000, duration=3600)
+    ledger.make_offer(load_account(home), token.token, Terms(price=1000, duration=3600))
     ledger.close()
     return Published(home, token.token, folder / "adapter", folder / "dataset")
 

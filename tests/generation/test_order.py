@@ -22,13 +22,16 @@ from generation.request import GenerationRequest
 from generation.sampling import load_pipeline
 from provenance.base import resolve_base
 from provenance.credentials import read_credentials
-from provenance.errors import ProvenanceError, SignatureError
+from provenance.errors import KeyRefused, ProvenanceError, SignatureError
 from provenance.files import read_file
 from provenance.fingerprint import MATCH_THRESHOLD, distance
 from provenance.journal import Journal
-from provenance.ledger import open_ledger
-from provenance.ledger.accounts import load_account
+from provenance.ledger import open_ledger, open_reader
+from provenance.ledger.accounts import load_account, load_keystore
+from provenance.ledger.embedded import open_embedded_ledger
+from provenance.ledger.licences import Terms
 from provenance.record import ImageRecord
+from provenance.sealing import public_key_of, wrap_for
 from provenance.setup import set_up
 from safety.errors import SafetyError
 from safety.watermark import detect
@@ -39,6 +42,14 @@ PROMPT = "a red fish in the desert"
 
 def pictures_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.png")) if folder.exists() else []
+
+
+def hand_over(published: Published) -> None:
+    """The maker wraps the weights' key for the licensee."""
+    home, reader = published.home, open_reader(published.home)
+    public_key = public_key_of(load_keystore(home, "licensee").private_key)
+    wrap_for(home, reader, reader.token(published.token), load_keystore(home), public_key)
+    reader.close()
 
 
 def request_for(published: Published, *prompts: str, steps: int = 4) -> GenerationRequest:
@@ -89,8 +100,29 @@ def test_an_account_without_a_licence_is_refused_until_it_buys_one(published: Pu
     ledger = open_ledger(published.home)
     ledger.buy(load_account(published.home, "licensee"), published.token)
     ledger.close()
+    with pytest.raises(KeyRefused, match="holds no key") as refusal:
+        generate(request_for(published), home=published.home, account="licensee", out=out)
+    assert f"prov keys fetch {published.token}" in str(refusal.value)
+    assert pictures_in(out) == []
+    hand_over(published)
     generate(request_for(published), home=published.home, account="licensee", out=out)
     assert len(pictures_in(out)) == 1
+
+
+def test_a_key_kept_after_its_licence_ended_draws_nothing(published: Published, tmp_path: Path) -> None:
+    hand_over(published)
+    with pytest.raises(LicenceRefused):
+        generate(request_for(published), home=published.home, account="licensee", out=tmp_path / "out")
+    assert pictures_in(tmp_path / "out") == []
+
+
+def test_sealed_weights_are_opened_in_memory_only(published: Published, tmp_path: Path) -> None:
+    generate(request_for(published), home=published.home, out=tmp_path / "out")
+    needles = [file.read_bytes()[-64:] for file in (published.adapter / "adapter").glob("*.safetensors")]
+    assert len(needles) == 2
+    for folder in (published.home.path, tmp_path / "out"):
+        for path in filter(Path.is_file, folder.rglob("*")):
+            assert not any(needle in path.read_bytes() for needle in needles), path
 
 
 def test_a_revoked_licence_no_longer_generates(published: Published, tmp_path: Path) -> None:
@@ -109,6 +141,41 @@ def test_a_withdrawn_adapter_no_longer_generates(published: Published, tmp_path:
     ledger.close()
     with pytest.raises(LicenceRefused, match="withdrawn"):
         generate(request_for(published), home=published.home, out=tmp_path / "out")
+
+
+def test_a_licence_draws_no_more_than_its_quota(published: Published, tmp_path: Path) -> None:
+    hand_over(published)
+    ledger = open_ledger(published.home)
+    licensee = load_account(published.home, "licensee")
+    offer = ledger.make_offer(load_account(published.home), published.token, Terms(price=1, quota=2))
+    ledger.buy(licensee, published.token, number=offer.number)
+    streams = len(ledger.streams())
+    with pytest.raises(LicenceRefused, match="allows 2 images") as refusal:
+        generate(request_for(published, *[PROMPT] * 3), home=published.home, account="licensee", out=tmp_path)
+    assert refusal.value.expected == "at most 2 more"
+    assert len(ledger.streams()) == streams
+    generate(request_for(published), home=published.home, account="licensee", out=tmp_path)
+    # What waits for its anchor counts too.
+    with pytest.raises(LicenceRefused, match="allows 2 images") as refusal:
+        generate(request_for(published, PROMPT, PROMPT), home=published.home, account="licensee", out=tmp_path)
+    assert refusal.value.expected == "at most 1 more"
+    ledger.consume(licensee, published.token, 2)
+    with pytest.raises(LicenceRefused, match="no valid licence") as refusal:
+        generate(request_for(published), home=published.home, account="licensee", out=tmp_path)
+    assert refusal.value.found == "0 images left"
+    ledger.close()
+
+
+def test_an_adapter_taken_down_draws_for_nobody(published: Published, tmp_path: Path) -> None:
+    ledger = open_embedded_ledger(published.home)
+    owner = load_account(published.home)
+    ledger.appoint_safety(ledger.operator_account(), owner.address)
+    ledger.take_down(owner, published.token, reason="5a" * 32)
+    with pytest.raises(LicenceRefused, match="taken down"):
+        generate(request_for(published), home=published.home, out=tmp_path / "out")
+    ledger.reinstate(owner, published.token, reason="5b" * 32)
+    generate(request_for(published), home=published.home, out=tmp_path / "out")
+    ledger.close()
 
 
 @pytest.mark.parametrize("prompt", ["a purple skull at night", "a s.k.u.l.l in the snow", "five skulls"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provenance.errors import UsageError
-from provenance.ledger.protocol import NEVER
+from provenance.ledger.licences import NEVER
 from provenance.ledger.quantities import (
     MAX_PRICE,
     duration_of_days,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,50 +15,14 @@ from provenance.errors import LedgerRefused, LedgerUnavailable, UsageError
 from provenance.home import Home
 from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import KeystoreAccount, account_from_key
+from provenance.ledger.header import header_hash
 from provenance.ledger.jsonrpc import JsonRpc, check_url, is_loopback, origin
-from provenance.ledger.rpc import RpcChain, RpcLedger
-from provenance.ledger.rpc_reader import open_rpc_source, pin_chain
+from provenance.ledger.pinning import pin_chain
+from provenance.ledger.rpc import RpcLedger
+from tests.provenance.ledger.lying_node import Bytes, Lie, Refusal, honest, lying_node
 
 pytestmark = pytest.mark.anvil
-Lie = Callable[[str, Any, Any], Any]
 MINT = {"dataset": "da" * 32, "base": "ba" * 32, "terms": "00" * 32, "cid": "bafy"}
-
-
-@contextmanager
-def proxy(target: str, lie: Lie) -> Iterator[str]:
-    """A node in between, which may change an answer or raise an RPC error by returning ``{"error": …}``."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            question = json.loads(body)
-            request = urllib.request.Request(target, body, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=10) as response:
-                answer = json.load(response)
-            told = lie(question["method"], question.get("params"), answer.get("result"))
-            if isinstance(told, dict) and set(told) == {"error"}:
-                answer = {"jsonrpc": "2.0", "id": question["id"], **told}
-            elif "result" in answer:
-                answer["result"] = told
-            data = told if isinstance(told, bytes) else json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *arguments: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def through(home: Home, url: str) -> Home:
@@ -73,23 +33,25 @@ def instead(method: str, value: Any) -> Lie:
     return lambda asked, _parameters, result: value if asked == method else result
 
 
-def other_hash(asked: str, parameters: Any, result: Any) -> Any:
-    return (
-        {**result, "hash": "0x" + "66" * 32} if asked == "eth_getBlockByNumber" and parameters[0] == "0x0" else result
-    )
+def other_genesis(asked: str, parameters: Any, result: Any) -> Any:
+    """The first block of another chain: it hashes to what it says."""
+    if asked != "eth_getBlockByNumber" or parameters[0] != "0x0":
+        return result
+    other = {**result, "gasLimit": "0x1"}
+    return {**other, "hash": "0x" + header_hash(other).hex()}
 
 
 @pytest.mark.parametrize(
     ("lie", "noun"),
     [
         (instead("eth_chainId", "0x1"), "chain id"),
-        (other_hash, "genesis block"),
+        (other_genesis, "genesis block"),
         (instead("eth_getCode", "0x6001"), "contract code"),
         (instead("eth_getCode", "0x"), "contract code"),
     ],
 )
 def test_node_of_another_ledger_is_refused(node_home: Home, lie: Lie, noun: str) -> None:
-    with proxy(str(node_home.chain.url), lie) as url:
+    with lying_node(str(node_home.chain.url), lie) as url:
         for opener in (open_reader, open_ledger):
             with pytest.raises(LedgerUnavailable, match=noun):
                 opener(through(node_home, url))
@@ -103,15 +65,15 @@ def test_node_of_another_ledger_is_refused(node_home: Home, lie: Lie, noun: str)
         instead("eth_chainId", 31337),
         instead("eth_getBlockByNumber", None),
         instead("eth_getCode", {}),
-        instead("eth_chainId", {"error": {"code": -32000, "message": "no"}}),
-        instead("eth_chainId", b"<html>"),
-        instead("eth_chainId", b"[]"),
-        instead("eth_chainId", b'{"jsonrpc": "2.0", "id": 999, "result": "0x7a69"}'),
-        instead("eth_chainId", b'{"jsonrpc": "2.0", "id": 1}'),
+        instead("eth_chainId", Refusal({"code": -32000, "message": "no"})),
+        instead("eth_chainId", Bytes(b"<html>")),
+        instead("eth_chainId", Bytes(b"[]")),
+        instead("eth_chainId", Bytes(b'{"jsonrpc": "2.0", "id": 999, "result": "0x7a69"}')),
+        instead("eth_chainId", Bytes(b'{"jsonrpc": "2.0", "id": 1}')),
     ],
 )
 def test_malformed_answer_is_unavailable(node_home: Home, lie: Lie) -> None:
-    with proxy(str(node_home.chain.url), lie) as url, pytest.raises(LedgerUnavailable):
+    with lying_node(str(node_home.chain.url), lie) as url, pytest.raises(LedgerUnavailable):
         open_reader(through(node_home, url))
 
 
@@ -140,7 +102,7 @@ def test_logs_that_were_not_asked_for_are_refused(
     node_ledger: RpcLedger, node_home: Home, maker: KeystoreAccount, lie: Lie
 ) -> None:
     node_ledger.mint(maker, weights="01" * 32, **MINT)
-    with proxy(str(node_home.chain.url), lie) as url:
+    with lying_node(str(node_home.chain.url), lie) as url:
         reader = open_reader(through(node_home, url))
         with pytest.raises(LedgerUnavailable):
             reader.token(1)
@@ -150,7 +112,7 @@ def test_node_without_block_timestamps_in_logs_is_asked_for_blocks(
     node_ledger: RpcLedger, node_home: Home, maker: KeystoreAccount
 ) -> None:
     token = node_ledger.mint(maker, weights="01" * 32, **MINT)
-    with proxy(str(node_home.chain.url), changed(blockTimestamp=None)) as url:
+    with lying_node(str(node_home.chain.url), changed(blockTimestamp=None)) as url:
         assert open_reader(through(node_home, url)).token(1) == token
 
 
@@ -166,10 +128,10 @@ def test_node_that_limits_ranges_is_asked_in_parts(
             width = int(parameters[0]["toBlock"], 16) - int(parameters[0]["fromBlock"], 16) + 1
             asked.append(width)
             if width > 2:
-                return {"error": {"code": -32005, "message": "range too wide"}}
+                return Refusal({"code": -32005, "message": "range too wide"})
         return result
 
-    with proxy(str(node_home.chain.url), narrow) as url:
+    with lying_node(str(node_home.chain.url), narrow) as url:
         assert open_reader(through(node_home, url)).tokens() == node_ledger.tokens()
     assert max(asked) > 2
 
@@ -189,7 +151,7 @@ def test_transaction_carries_the_pinned_chain_id_whatever_the_node_says(
     def later(method: str, _parameters: Any, result: Any) -> Any:
         return "0x1" if lying and method == "eth_chainId" else result
 
-    with proxy(str(node_home.chain.url), later) as url:
+    with lying_node(str(node_home.chain.url), later) as url:
         ledger = open_ledger(through(node_home, url))
         lying = True
         ledger.open_stream(Watched(maker.name, maker.address, maker.private_key))
@@ -197,8 +159,8 @@ def test_transaction_carries_the_pinned_chain_id_whatever_the_node_says(
 
 
 def test_already_known_transaction_counts_as_sent(node_home: Home, maker: KeystoreAccount) -> None:
-    known = {"error": {"code": -32000, "message": "already known"}}
-    with proxy(str(node_home.chain.url), instead("eth_sendRawTransaction", known)) as url:
+    known = Refusal({"code": -32000, "message": "already known"})
+    with lying_node(str(node_home.chain.url), instead("eth_sendRawTransaction", known)) as url:
         assert open_ledger(through(node_home, url)).open_stream(maker).stream == 1
 
 
@@ -235,12 +197,12 @@ def test_contract_that_is_not_ours_is_not_pinned(anvil: Anvil) -> None:
 def test_transaction_that_fails_after_its_rehearsal_is_refused_with_the_contracts_reason(
     node_home: Home, maker: KeystoreAccount
 ) -> None:
-    source = open_rpc_source(node_home)
-    chain = RpcChain(str(node_home.chain.url), source, node_home.path / "nonces")
     # As if the ledger had changed between the rehearsal and the block.
-    chain._web3.eth.estimate_gas = lambda _call: 1_000_000
-    with pytest.raises(LedgerRefused, match="may not use adapter 7"):
-        RpcLedger(chain).open_stream(maker, 7)
+    with lying_node(str(node_home.chain.url), instead("eth_estimateGas", hex(1_000_000))) as url:
+        ledger = open_ledger(through(node_home, url))
+        with pytest.raises(LedgerRefused, match="may not use adapter 7"):
+            ledger.open_stream(maker, 7)
+        ledger.close()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1"])
@@ -250,7 +212,7 @@ def test_node_that_is_not_there_is_unavailable(node_home: Home, url: str) -> Non
 
 
 def test_node_that_goes_away_is_unavailable(node_home: Home, maker: KeystoreAccount) -> None:
-    with proxy(str(node_home.chain.url), lambda _m, _p, result: result) as url:
+    with lying_node(str(node_home.chain.url), honest) as url:
         ledger = open_ledger(through(node_home, url))
     with pytest.raises(LedgerUnavailable, match="no proper answer"):
         ledger.open_stream(maker)

@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from provenance.errors import FormatError, LedgerLookupError
+from provenance.home import Home
+from provenance.ledger.accounts import KeystoreAccount, account_from_key
+from provenance.ledger.chain_file import chain_folder
 from provenance.ledger.embedded import EmbeddedLedger
+from provenance.ledger.licences import NEVER, Terms
 from provenance.ledger.protocol import Head, LedgerIdentity, Log
 from provenance.ledger.snapshot import Snapshot, take_snapshot
+from tests.provenance.ledger.conftest import CID
 
 LOGS = tuple(Log(1, 3, "12" * 32, place, ("34" * 32,), "56") for place in range(2))
 
@@ -28,6 +33,29 @@ def test_snapshot_answers_as_the_ledger_does(filled: EmbeddedLedger) -> None:
     assert reader.consent_revocations(1) == filled.consent_revocations(1)
     for account in (stream.holder, filled.token(1).maker):
         assert reader.issuers(account) == filled.issuers(account) != frozenset()
+        assert reader.issuer_keys(account) == filled.issuer_keys(account)
+        assert reader.has_licence(1, account) == filled.has_licence(1, account)
+
+
+def test_snapshot_knows_a_takedown_and_a_licence_that_was_handed_on(
+    ledger: EmbeddedLedger, home: Home, maker: KeystoreAccount
+) -> None:
+    operator = account_from_key("operator", (chain_folder(home) / "faucet.key").read_bytes())
+    adapter = {"weights": "01" * 32, "dataset": "da" * 32, "base": "ba" * 32, "terms": "00" * 32}
+    token = ledger.mint(maker, cid=CID, **adapter).token
+    other, third = (account_from_key("other", bytes([number]) * 32) for number in (0x11, 0x22))
+    ledger.grant(maker, token, other.address, expires=NEVER, terms=Terms(transferable=True))
+    stream = ledger.open_stream(other, token).stream
+    ledger.transfer_licence(other, token, third.address)
+    ledger.appoint_safety(operator, operator.address)
+    ledger.take_down(operator, token, reason="0f" * 32)
+    reader = take_snapshot(ledger, stream).reader()
+    assert reader.token(token) == ledger.token(token)
+    assert reader.token(token).taken_down_at is not None
+    held = reader.licence(token, other.address)
+    assert held == ledger.licence(token, other.address)
+    assert held is not None
+    assert held.ended_at is not None
 
 
 def test_snapshot_of_a_serial_holds_its_batch_alone(filled: EmbeddedLedger) -> None:

@@ -200,6 +200,7 @@ def build_world(folder: Path) -> World:
             account=maker,
             trust=trust,
             include_data=True,
+            sealed=False,
             terms={"price": None, "number": number},
         )
         for number, (adapter, dataset) in enumerate(zip(adapters, datasets, strict=True))

@@ -92,6 +92,11 @@ def tampered(
     data = bytearray(files[name])
     lines = bytes(data).splitlines(keepends=True)
     match what:
+        case "changed" if name == "issuer.pem":
+            # Inside the leaf's base64: elsewhere PEM readers pass over much.
+            place = data.index(b"\n") + 200
+            data[place : place + 1] = b"A" if data[place : place + 1] == b"B" else b"B"
+            forged[name] = bytes(data)
         case "changed":
             data[len(data) // 2] ^= 1
             forged[name] = bytes(data)
