@@ -134,7 +134,7 @@ def show(account: As = None, as_json: AsJson = False) -> None:
             },
             f"account  {account or DEFAULT_NAME}  {address}\n"
             f"balance  {format_wei(balance)}\n"
-            f"owed     {format_wei(owed)}{'  (take it with `prov account withdraw`)' if owed else ''}\n"
+            f"owed     {format_wei(owed)}{'  (take it with `prov income withdraw`)' if owed else ''}\n"
             f"roots    {', '.join(issuers) or 'none registered'}",
             as_json=as_json,
         )
@@ -167,17 +167,3 @@ def fund(
         finally:
             ledger.close()
         emit({"address": address, "balance": str(balance)}, f"{address}  {format_wei(balance)}", as_json=as_json)
-
-
-@app.command("withdraw")
-def withdraw(account: As = None, as_json: AsJson = False) -> None:
-    """Take what the contract owes the account: its sales, and what it paid too much.
-
-    Example: prov account withdraw --as maker
-    """
-    with refusals():
-        from provenance.ledger.quantities import format_wei
-
-        with acting(account) as (_, ledger, signer):
-            amount = ledger.withdraw(signer)
-        emit({"account": signer.address, "amount": str(amount)}, f"took {format_wei(amount)}", as_json=as_json)

@@ -59,4 +59,14 @@ contract IssuersTest is LedgerTest {
         ledger.revokeIssuer("root", "again");
         vm.stopPrank();
     }
+
+    function test_a_certificate_stands_up_to_the_second_it_is_revoked_in() public {
+        vm.startPrank(maker);
+        ledger.registerIssuer("root", 0);
+        vm.warp(START + 9);
+        ledger.revokeIssuer("root", "lost");
+        vm.stopPrank();
+        vm.assertTrue(ledger.isIssuer(maker, "root", START + 8));
+        vm.assertFalse(ledger.isIssuer(maker, "root", START + 9));
+    }
 }

@@ -152,6 +152,15 @@ contract LicencesTest is LedgerTest {
         vm.assertEq(refund, 0);
     }
 
+    function test_what_is_granted_after_a_purchase_ended_is_under_no_offer() public {
+        (uint256 tokenId,) = sold(terms(NATIVE, PRICE, MONTH));
+        vm.warp(START + MONTH);
+        grant(tokenId, buyer, START + 2 * MONTH);
+        vm.assertEq(ledger.licenceOf(tokenId, buyer).offerId, 0);
+        (, uint256 refund) = ledger.refundOf(tokenId, buyer);
+        vm.assertEq(refund, 0);
+    }
+
     function testFuzz_only_the_owner_grants(address caller) public {
         uint256 tokenId = mint();
         vm.assume(caller != maker);

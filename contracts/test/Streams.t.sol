@@ -194,6 +194,19 @@ contract StreamsTest is LedgerTest {
         ledger.anchor(stream, 0, 1, "root", "cid");
     }
 
+    function test_a_former_owners_week_is_not_cut_by_a_licence_that_ended_before() public {
+        (uint256 tokenId,) = sold(terms(NATIVE, PRICE, 1 days));
+        uint32 stream = open(buyer, tokenId);
+        vm.prank(maker);
+        ledger.transferFrom(maker, buyer, tokenId);
+        vm.warp(START + 2 days);
+        vm.prank(buyer);
+        ledger.transferFrom(buyer, other, tokenId);
+        vm.warp(START + 9 days - 1);
+        vm.prank(buyer);
+        ledger.anchor(stream, 0, 1, "root", "cid");
+    }
+
     function test_nothing_is_anchored_under_an_adapter_taken_down() public {
         (uint256 tokenId,) = sold(terms(NATIVE, PRICE, MONTH));
         uint32 theirs = open(buyer, tokenId);

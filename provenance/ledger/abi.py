@@ -62,6 +62,11 @@ def topic(value: int | str) -> str:
     return value.removeprefix("0x").rjust(2 * WORD, "0")
 
 
+def event_topics(event: str, *indexed: int | str | None) -> list[str | None]:
+    """The topics of an event with these indexed values (None: any)."""
+    return [load_artifact().events[event].selector, *(None if each is None else topic(each) for each in indexed)]
+
+
 def decode_values(parameters: Sequence[Parameter], data: bytes) -> dict[str, Any]:
     """Decodes arguments or results, by name or by place; raises FormatError."""
     values: dict[str, Any] = {}

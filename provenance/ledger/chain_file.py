@@ -16,12 +16,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from provenance.errors import LedgerUnavailable
 from provenance.home import Home
 from provenance.ledger.protocol import Head, LedgerIdentity, Log
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30.0
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,8 +34,9 @@ CREATE TABLE logs (
     PRIMARY KEY (block, position)
 ) WITHOUT ROWID;
 CREATE INDEX logs_topic1 ON logs (topic0, topic1);
+CREATE INDEX logs_first ON logs (topic0, topic1, substr(data, 1, 64));
 CREATE INDEX logs_topic3 ON logs (topic0, topic3);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 
 
@@ -58,11 +60,18 @@ def chain_errors(path: Path) -> Iterator[None]:
 
 
 def is_initialised(connection: sqlite3.Connection) -> bool:
-    """Whether the file holds a chain of this layout; raises LedgerUnavailable for a layout of a later version."""
+    """Whether the file holds a chain; raises LedgerUnavailable for the layout of another version."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
         raise LedgerUnavailable(
             "the embedded chain was written by a newer prov", expected=f"layout {VERSION}", found=f"layout {version}"
+        )
+    if 0 < version < VERSION:
+        raise LedgerUnavailable(
+            "the embedded chain holds the contract of an older prov",
+            expected=f"layout {VERSION}",
+            found=f"layout {version}",
+            fix="verify its images with the prov that made them; make a new home with PROV_HOME=… prov init",
         )
     return version == VERSION
 
@@ -108,14 +117,26 @@ class ChainFile:
         )
         with chain_errors(self._path):
             rows = self._connection.execute(query, [value for _, value in wanted]).fetchall()
-        return [
-            Log(row[0], row[1], row[2], row[3], tuple(each for each in row[4:8] if each is not None), row[8])
-            for row in rows
-        ]
+        return [_log(row) for row in rows]
+
+    def last_log_from(self, topics: Sequence[str | None], first: int) -> Log | None:
+        """The log with these two topics whose data begin with the greatest number not above ``first``."""
+        query = (
+            "SELECT block, timestamp, transaction_hash, position, topic0, topic1, topic2, topic3, data"
+            " FROM logs JOIN blocks ON number = block WHERE topic0 = ? AND topic1 = ? AND substr(data, 1, 64) <= ?"
+            " ORDER BY substr(data, 1, 64) DESC LIMIT 1"
+        )
+        with chain_errors(self._path):
+            row = self._connection.execute(query, (*topics, f"{first:064x}")).fetchone()
+        return None if row is None else _log(row)
 
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
+
+
+def _log(row: tuple[Any, ...]) -> Log:
+    return Log(row[0], row[1], row[2], row[3], tuple(each for each in row[4:8] if each is not None), row[8])
 
 
 def open_chain_file(home: Home) -> ChainFile:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from provenance.errors import LedgerContradiction, LedgerLookupError
 from provenance.home import Home
+from provenance.ledger.abi import decode_log, event_topics
+from provenance.ledger.folds import fold_batch
 from provenance.ledger.licences import Licence
 from provenance.ledger.node import LATEST
 from provenance.ledger.protocol import Batch, ConsentRevocation, IssuerKey, LedgerReader, Stream, Token
@@ -116,6 +118,23 @@ class NodeReader(LogView):
         with self._checked() as check:
             found = super().batches(stream)
             check.batches(stream, found)
+            return found
+
+    def batch_covering(self, stream: int, serial: int) -> Batch | None:
+        """The batch a serial is anchored in, if it is: found in storage by bisection, then read in its block."""
+        source = self._node_source
+        if not source.settings.proofs:
+            # A chain that proves nothing may also number its blocks otherwise than its contracts see them.
+            return super().batch_covering(stream, serial)
+        with self._checked() as check:
+            self.stream(stream)
+            span = check.covering(stream, serial)
+            if span is None:
+                return None
+            logs = source.logs_of_block(span.block, event_topics("BatchAnchored", stream))
+            batches = (fold_batch(decode_log(log)) for log in logs)
+            found = next((each for each in batches if each.covers(serial)), None)
+            check.batch(span, found)
             return found
 
     def issuer_keys(self, account: str) -> tuple[IssuerKey, ...]:

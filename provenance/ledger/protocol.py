@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from provenance.ledger.licences import NATIVE, Licence, Minting, Offer, Parent, Shares, Terms, Usage, Voucher
 
@@ -157,6 +157,14 @@ class LogSource(Protocol):
 
     def close(self) -> None:
         """Releases files and connections."""
+
+
+@runtime_checkable
+class IndexedLogs(Protocol):
+    """A log source that finds a batch among a million without reading them all."""
+
+    def last_log_from(self, topics: Sequence[str | None], first: int) -> Log | None:
+        """The log with these two topics whose data begin with the greatest number not above ``first``."""
 
 
 class LedgerReader(Protocol):

@@ -135,20 +135,26 @@ class RpcSource:
 
     def logs(self, topics: Sequence[str | None]) -> Iterable[Log]:
         """Logs that match, in chain order; a range the node finds too wide is asked for in halves."""
+        end = self.end_of_logs()
+        return self._logs(topics, self.settings.first_block, end.number, end)
+
+    def logs_of_block(self, block: int, topics: Sequence[str | None]) -> Iterable[Log]:
+        """As ``logs``, of one block."""
+        return self._logs(topics, block, block, self.end_of_logs())
+
+    def _logs(self, topics: Sequence[str | None], first: int, last: int, end: Header) -> Iterable[Log]:
         # Brings the whole view along, which a licence check does without.
         from provenance.ledger.snapshot import matches
 
         wanted = [None if each is None else f"0x{each}" for each in topics]
-        end = self.end_of_logs()
-        first = self.settings.first_block
         try:
-            raw = [parse_log(each) for each in self._range(wanted, first, end.number, [MAX_REQUESTS])]
+            raw = [parse_log(each) for each in self._range(wanted, first, min(last, end.number), [MAX_REQUESTS])]
         except FormatError as error:
             raise self.node.malformed(error) from error
         headers = self._headers_of(raw) | {end.number: end}
         for each in raw:
             header = headers.get(each.log.block)
-            if each.address != self._identity.contract or not first <= each.log.block <= end.number:
+            if each.address != self._identity.contract or not first <= each.log.block <= last:
                 raise self.node.rpc.unavailable("a log of another contract or block")
             if header is None or each.block_hash != header.hash:
                 raise self.node.contradiction(
@@ -280,6 +286,13 @@ def open_rpc_source(home: Home, *, up_to_final: bool = False) -> RpcSource:
     """Connects to the node of a home; raises LedgerUnavailable if it is not the ledger pinned."""
     chain = home.chain
     identity = identity_of(chain)
+    if identity.code_digest != load_artifact().code_digest:
+        raise LedgerUnavailable(
+            "this home uses a contract that this prov does not speak to",
+            expected=f"code with sha256 {load_artifact().code_digest}",
+            found=f"code with sha256 {identity.code_digest}",
+            fix="use the prov that deployed it, or another ledger with `prov chain deploy` or `prov chain use`",
+        )
     nodes = [
         Node(JsonRpc(url, allow_remote=chain.allow_remote), is_bound=chain.proofs)
         for url in (str(chain.url), *chain.witnesses)

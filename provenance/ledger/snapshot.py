@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from contracts.artifact import load_artifact
 from provenance.canonical import canonical_json, parse_json
 from provenance.errors import FormatError
-from provenance.ledger.abi import topic
+from provenance.ledger.abi import event_topics
 from provenance.ledger.folds import LICENCE_EVENTS, TOKEN_EVENTS
 from provenance.ledger.protocol import Head, LedgerIdentity, LedgerReader, Log
 from provenance.ledger.view import LogView
@@ -89,16 +88,16 @@ def take_snapshot(reader: LedgerReader, stream: int, serial: int | None = None) 
     """
     head = reader.head()
     opened = reader.stream(stream)
-    wanted: list[list[str | None]] = [_topics("StreamOpened", stream), *_issuer_topics(opened.holder)]
+    wanted: list[list[str | None]] = [event_topics("StreamOpened", stream), *_issuer_topics(opened.holder)]
     if opened.token:
         token = reader.token(opened.token)
-        wanted += [_topics(name, opened.token) for name in (*TOKEN_EVENTS, "ConsentRevoked", "LicenceTransferred")]
-        wanted += [_topics(name, opened.token, opened.holder) for name in LICENCE_EVENTS]
-        wanted += [_topics("Transfer", None, None, opened.token)]
+        wanted += [event_topics(name, opened.token) for name in (*TOKEN_EVENTS, "ConsentRevoked", "LicenceTransferred")]
+        wanted += [event_topics(name, opened.token, opened.holder) for name in LICENCE_EVENTS]
+        wanted += [event_topics("Transfer", None, None, opened.token)]
         wanted += _issuer_topics(token.maker) + _issuer_topics(token.owner)
     logs = {(each.block, each.index): each for topics in wanted for each in reader.source.logs(topics)}
     batch = None if serial is None else reader.batch_covering(stream, serial)
-    for each in reader.source.logs(_topics("BatchAnchored", stream)):
+    for each in reader.source.logs(event_topics("BatchAnchored", stream)):
         if serial is None or (batch is not None and each.transaction == batch.transaction):
             logs[each.block, each.index] = each
     return Snapshot(reader.identity, head, tuple(logs[place] for place in sorted(logs)))
@@ -112,11 +111,7 @@ def matches(log: Log, topics: Sequence[str | None]) -> bool:
 
 
 def _issuer_topics(account: str) -> list[list[str | None]]:
-    return [_topics("IssuerRegistered", account), _topics("IssuerRevoked", account)]
-
-
-def _topics(event: str, *indexed: int | str | None) -> list[str | None]:
-    return [load_artifact().events[event].selector, *(None if each is None else topic(each) for each in indexed)]
+    return [event_topics("IssuerRegistered", account), event_topics("IssuerRevoked", account)]
 
 
 def _log(raw: Any) -> Log:

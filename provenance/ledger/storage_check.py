@@ -7,6 +7,7 @@ for by name — an account's roots, consents to records not named, all licensees
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from provenance.errors import LedgerContradiction
 from provenance.ledger.header import Header
@@ -28,6 +29,16 @@ from provenance.ledger.storage import (
     slot_of,
     unpack,
 )
+
+
+@dataclass(frozen=True)
+class Span:
+    """What storage keeps of a batch: its serials from ``first`` to below ``end``, its block, how its root begins."""
+
+    first: int
+    end: int
+    block: int
+    root: str
 
 
 class StorageCheck:
@@ -125,6 +136,30 @@ class StorageCheck:
             told = (batch.first, batch.first + batch.count, batch.block, batch.root[: 2 * ROOT_BYTES])
             self._same(f"stream {stream}, its batch {place} (first, end, block, root)", expected, told)
             first = kept["end"]
+
+    def covering(self, stream: int, serial: int) -> Span | None:
+        """Where the batch is that covers a serial, found by bisection; None if none does."""
+        held = unpack(self._read(slot_of("_streams", stream)), STREAM)
+        if serial >= held["next"]:
+            return None
+        low, high = 0, held["batches"]
+        while low < high:
+            middle = (low + high) // 2
+            if self._batch(stream, middle)["end"] > serial:
+                high = middle
+            else:
+                low = middle + 1
+        found = self._batch(stream, low)
+        first = self._batch(stream, low - 1)["end"] if low else 0
+        return Span(first, found["end"], found["block"], found["root"].to_bytes(ROOT_BYTES, "big").hex())
+
+    def batch(self, span: Span, found: Batch | None) -> None:
+        """A batch must be what storage says."""
+        told = found and Span(found.first, found.first + found.count, found.block, found.root[: 2 * ROOT_BYTES])
+        self._same("the batch that covers a serial", span, told)
+
+    def _batch(self, stream: int, place: int) -> Mapping[str, int]:
+        return unpack(self._read(slot_of("_batches", stream, place)), BATCH)
 
     def issuers(self, account: str, found: Sequence[IssuerKey]) -> None:
         """Every root certificate shown must be what storage says; withholding one's revocation is noticed."""

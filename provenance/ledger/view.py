@@ -6,9 +6,8 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from contracts.artifact import load_artifact
 from provenance.errors import LedgerLookupError
-from provenance.ledger.abi import Event, decode_log, topic
+from provenance.ledger.abi import Event, decode_log, event_topics
 from provenance.ledger.folds import (
     LICENCE_EVENTS,
     TOKEN_EVENTS,
@@ -25,6 +24,7 @@ from provenance.ledger.protocol import (
     Batch,
     ConsentRevocation,
     Head,
+    IndexedLogs,
     IssuerKey,
     LedgerIdentity,
     Log,
@@ -160,7 +160,13 @@ class LogView:
 
     def batch_covering(self, stream: int, serial: int) -> Batch | None:
         """The batch a serial is anchored in, if it is; raises LedgerLookupError for an unknown stream."""
-        return next((each for each in self.batches(stream) if each.covers(serial)), None)
+        self.stream(stream)
+        batches: Iterable[Batch] = ()
+        if not isinstance(self._source, IndexedLogs):
+            batches = self.batches(stream)
+        elif log := self._source.last_log_from(event_topics("BatchAnchored", stream), serial):
+            batches = [fold_batch(decode_log(log))]
+        return next((each for each in batches if each.covers(serial)), None)
 
     def next_serial(self, stream: int) -> int:
         """The first serial not anchored yet; raises LedgerLookupError."""
@@ -195,9 +201,7 @@ class LogView:
         return fold_licence([*events, *self._events("LicenceTransferred", token, account)])
 
     def _events(self, name: str, *indexed: int | str | None) -> list[Event]:
-        topics = [load_artifact().events[name].selector]
-        topics_or_any = [*topics, *(None if value is None else topic(value) for value in indexed)]
-        return [decode_log(log) for log in self._source.logs(topics_or_any)]
+        return [decode_log(log) for log in self._source.logs(event_topics(name, *indexed))]
 
 
 class _Until:

@@ -53,6 +53,16 @@ abstract contract Acts is Watch {
         return seed;
     }
 
+    /// @dev Often the next actor whose licence is over and in its grace, where much can go wrong and chance rarely hits.
+    function lingering(uint256 token, uint256 seed) internal view returns (uint256) {
+        if (seed % 4 == 0) return seed;
+        for (uint256 i; i < actors.length; ++i) {
+            Licences.Licence memory held = LEDGER.licenceOf(id(token), actor(seed % actors.length + i));
+            if (held.expires <= block.timestamp && closing(held) > block.timestamp) return seed % actors.length + i;
+        }
+        return seed;
+    }
+
     function ownerKey(uint256 token) internal view returns (bool, uint256) {
         address holder = owner(token);
         for (uint256 i; i < 5; ++i) {

@@ -53,7 +53,7 @@ contract LedgerInvariants is LedgerTest {
     /// @dev A history of the same steps without chance, to show that none of them is always refused.
     function test_every_step_of_the_histories_succeeds_now_and_then() external {
         bytes4[] memory steps = handler.steps();
-        for (uint256 i; i < 1_500; ++i) {
+        for (uint256 i; i < 1_800; ++i) {
             bytes memory seeds;
             for (uint256 j; j < 7; ++j) {
                 // Small numbers, which fit every argument of every step.

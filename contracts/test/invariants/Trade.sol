@@ -12,6 +12,7 @@ abstract contract Trade is Acts {
     uint256 private _salt;
     Licences.Voucher[] private _vouchers;
     bytes[] private _signatures;
+    mapping(uint256 nonce => bool) private _redeemed;
 
     function mint(uint256 who, uint256 parents, uint16 derivative, uint16 contributors) public watched(actor(who)) {
         if (tokens() == MAX_TOKENS) return;
@@ -90,7 +91,7 @@ abstract contract Trade is Acts {
         Offers.Terms memory wanted = terms(price, duration, quota, more);
         Licences.Voucher memory promised = Licences.Voucher(
             id(token),
-            actor(licensee),
+            actor(lingering(token, licensee)),
             wanted.currency,
             wanted.price,
             wanted.duration,
@@ -113,17 +114,18 @@ abstract contract Trade is Acts {
     function replay(uint256 who, uint256 which) public watched(actor(who)) {
         if (_vouchers.length == 0) return;
         Licences.Voucher memory promised = _vouchers[which % _vouchers.length];
-        bool used = LEDGER.isNonceUsed(LEDGER.ownerOf(promised.tokenId), promised.nonce);
         uint256 value = promised.currency == NATIVE ? promised.price : 0;
         vm.startPrank(caller);
         try LEDGER.redeem{value: value}(promised, _signatures[which % _vouchers.length]) {
-            if (used) fault(Fault.StrangerAllowed, "a voucher was redeemed twice");
+            if (_redeemed[promised.nonce]) fault(Fault.StrangerAllowed, "a voucher was redeemed twice");
+            _redeemed[promised.nonce] = true;
             over[promised.tokenId][promised.licensee] = false;
             ++done[this.redeem.selector];
         } catch {}
     }
 
     function grant(uint256 token, uint256 user, uint40 time, uint32 quota, uint8 more) external watched(owner(token)) {
+        user = lingering(token, user);
         uint40 expires = uint40(block.timestamp + time % 60 days + 1);
         Offers.Terms memory wanted = terms(0, 1, quota, more);
         vm.startPrank(caller);
@@ -157,7 +159,9 @@ abstract contract Trade is Acts {
         try LEDGER.transferLicence(id(token), actor(to)) {
             ended(id(token), caller);
             over[id(token)][actor(to)] = false;
-            if (room(id(token), actor(to)) > before) fault(Fault.LicenceShrank, "a transfer made images");
+            if (room(id(token), caller) + room(id(token), actor(to)) > before) {
+                fault(Fault.LicenceShrank, "a transfer made images");
+            }
             ++done[this.handOn.selector];
         } catch {}
     }

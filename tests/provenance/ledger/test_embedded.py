@@ -157,7 +157,7 @@ def test_chain_of_a_newer_layout_is_refused(
     home: Home, ledger: EmbeddedLedger, opener: Callable[[Home], object]
 ) -> None:
     connection = sqlite3.connect(chain_path(home))
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(LedgerUnavailable, match="newer prov"):
         opener(home)

@@ -213,3 +213,17 @@ def test_writer_reads_through_the_same_checks(node_reader: NodeReader, node_home
     assert ledger.tokens() == reader.tokens()
     for each in (ledger, reader, node_reader):
         each.close()
+
+
+@pytest.mark.anvil
+def test_the_batch_of_a_serial_is_found_in_proved_storage(
+    node_reader: NodeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = node_reader.batches(1)
+    found = [node_reader.batch_covering(1, serial) for serial in (0, 9, 10, 19, 20, 2**28 - 1)]
+    assert found == [batches[0], batches[0], batches[1], batches[1], None, None]
+    with pytest.raises(LedgerLookupError):
+        node_reader.batch_covering(7, 0)
+    monkeypatch.setattr(type(node_reader.source), "logs_of_block", lambda *_: [])
+    with pytest.raises(LedgerContradiction, match="the batch that covers a serial"):
+        node_reader.batch_covering(1, 10)

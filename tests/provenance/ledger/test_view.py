@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from provenance.errors import LedgerLookupError
+from provenance.home import Home
+from provenance.ledger import open_reader
 from provenance.ledger.accounts import KeystoreAccount, account_from_key
 from provenance.ledger.embedded import EmbeddedLedger
 from provenance.ledger.licences import NEVER, Terms
 from provenance.ledger.protocol import Head, LedgerIdentity, Log, LogSource
+from provenance.ledger.snapshot import take_snapshot
 from provenance.ledger.view import LogView, namespace_of
 from tests.provenance.ledger.conftest import CID
 
@@ -155,3 +159,18 @@ def test_offer_is_the_latest_that_stands(filled: EmbeddedLedger, maker: Keystore
     assert latest
     assert latest.number == 1
     assert filled.offer(1, 2) is None
+
+
+def test_the_batch_of_a_serial_is_found_by_an_index(filled: EmbeddedLedger, home: Home) -> None:
+    with_index, without = open_reader(home), take_snapshot(filled, 1).reader()
+    for serial in (0, 5, 9, 10, 19, 20, 2**28 - 1):
+        assert with_index.batch_covering(1, serial) == without.batch_covering(1, serial)
+    assert with_index.batch_covering(1, 10) != with_index.batch_covering(1, 9) is not None
+    connection = sqlite3.connect(home.path / "chain" / "chain.sqlite")
+    plan = connection.execute(
+        "EXPLAIN QUERY PLAN SELECT data FROM logs WHERE topic0 = '' AND topic1 = '' AND substr(data, 1, 64) <= ''"
+        " ORDER BY substr(data, 1, 64) DESC LIMIT 1"
+    ).fetchall()
+    connection.close()
+    with_index.close()
+    assert [row[3] for row in plan] == ["SEARCH logs USING INDEX logs_first (topic0=? AND topic1=? AND <expr><?)"]
