@@ -26,6 +26,7 @@ SOFT_BINDING_LABEL = "c2pa.soft-binding"
 ACTIONS_LABEL = "c2pa.actions.v2"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 GENERATOR = "prov"
+STORE_TYPE = "application/c2pa"
 
 UNTRUSTED, EXPIRED, OTHER_PIXELS = (
     "signingCredential.untrusted",
@@ -56,7 +57,11 @@ class CredentialSigner(Protocol):
 
 @dataclass(frozen=True)
 class ProvAssertion:
-    """What our own assertion says; ``adapter`` is the weights digest, ``issuer`` the root certificate's digest."""
+    """What our own assertion says; ``adapter`` is the weights digest, ``issuer`` the root certificate's digest.
+
+    ``fingerprint`` is the picture's, so that a recovered manifest can be told from one whose watermark was copied
+    without asking for the record (C2PA Soft Binding API 2.2, 1.2.2.3); manifests of earlier versions have none.
+    """
 
     payload: str
     record: str
@@ -67,9 +72,10 @@ class ProvAssertion:
     dataset: str | None
     pixels: str
     issuer: str
+    fingerprint: str | None = None
 
     @classmethod
-    def of(cls, origin: Origin, serial: int, pixels: str) -> ProvAssertion:
+    def of(cls, origin: Origin, serial: int, pixels: str, fingerprint: str | None = None) -> ProvAssertion:
         """The assertion for one serial of an origin; ``pixels`` is ``pixels_digest`` of the encoded picture."""
         return cls(
             payload=f"{origin.payload(serial):016x}",
@@ -81,23 +87,24 @@ class ProvAssertion:
             dataset=origin.dataset,
             pixels=pixels,
             issuer=origin.issuer,
+            fingerprint=fingerprint,
         )
 
     @classmethod
     def parse(cls, value: Any) -> ProvAssertion:
         """Reads an assertion strictly; raises CredentialsError."""
-        if not isinstance(value, dict) or set(value) != {field.name for field in fields(cls)}:
+        if not isinstance(value, dict) or set(value) | {"fingerprint"} != {field.name for field in fields(cls)}:
             raise CredentialsError(f"the {ASSERTION_LABEL} assertion has missing or unknown fields")
         for name, check in _CHECKS.items():
-            if not check(value[name]):
+            if not check(value.get(name)):
                 raise CredentialsError(
-                    f"the {ASSERTION_LABEL} assertion's {name} is wrong", found=repr(value[name])[:100]
+                    f"the {ASSERTION_LABEL} assertion's {name} is wrong", found=repr(value.get(name))[:100]
                 )
         return cls(**value)
 
     def to_json(self) -> Json:
         """The assertion as a JSON object; C2PA stores it as CBOR."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "fingerprint" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -133,13 +140,15 @@ def sign_image(
 ) -> SignedImage:
     """Embeds signed credentials in a PNG, JPEG or WebP file; pixels stay as they are.
 
-    ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload. Raises
-    CredentialsError.
+    ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload, which the manifest's
+    own name ends with, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record.
+    Raises CredentialsError.
     """
     import c2pa
 
     manifest = {
         "claim_generator_info": [{"name": GENERATOR, "version": _version()}],
+        "vendor": f"{GENERATOR}-{assertion.payload}",
         "title": title,
         "format": media_type,
         "assertions": [
@@ -188,6 +197,28 @@ def read_credentials(
     except c2pa.C2paError as error:
         return Credentials("invalid", failures=(_printable(str(error)),))
     return _interpret(report, forgiven=frozenset() if manifest is None else frozenset({OTHER_PIXELS}))
+
+
+def named_bindings(manifest: bytes) -> tuple[tuple[str, str], ...]:
+    """Every (algorithm, value) that the soft bindings of a manifest store's active manifest name, without judging it.
+
+    Raises CredentialsError for what is no manifest store.
+    """
+    import c2pa
+
+    try:
+        with _context(b"") as context, c2pa.Reader(STORE_TYPE, io.BytesIO(manifest), context=context) as reader:
+            report = json.loads(reader.json())
+    except c2pa.C2paError as error:
+        raise CredentialsError("this is not a C2PA manifest store", found=_printable(str(error))) from error
+    active = (report.get("manifests") or {}).get(report.get("active_manifest") or "") or {}
+    return tuple(
+        (str(assertion["data"].get("alg", ""))[:100], str(block.get("value", ""))[:100])
+        for assertion in active.get("assertions", [])
+        if str(assertion.get("label", "")).startswith(SOFT_BINDING_LABEL) and isinstance(assertion.get("data"), dict)
+        for block in assertion["data"].get("blocks") or []
+        if isinstance(block, dict)
+    )
 
 
 def _interpret(report: Json, forgiven: frozenset[str]) -> Credentials:
@@ -309,4 +340,5 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "dataset": _hex(_HEX64, optional=True),
     "pixels": _hex(_HEX64),
     "issuer": _hex(_HEX64),
+    "fingerprint": _hex(re.compile(r"[0-9a-f]{16,2048}"), optional=True),
 }

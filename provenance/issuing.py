@@ -52,6 +52,8 @@ def issue_image(
     """
     import numpy as np
 
+    from provenance.fingerprint import fingerprint
+
     media_type = SUFFIXES.get(path.suffix.lower())
     if media_type is None:
         raise UsageError(f"pictures cannot be written as {path.suffix or path.name}", expected=", ".join(SUFFIXES))
@@ -61,7 +63,7 @@ def issue_image(
         encoded,
         media_type,
         issuer=issuer,
-        assertion=ProvAssertion.of(origin, serial, pixels_digest(delivered)),
+        assertion=ProvAssertion.of(origin, serial, pixels_digest(delivered), fingerprint(delivered)),
         soft_binding=soft_binding_algorithm(str(making.watermark["backend"])),
         title=path.name,
     )

@@ -227,6 +227,14 @@ class Journal:
         ).fetchone()
         return None if row is None or row[0] is None else parse_record(row[0])
 
+    def entry(self, stream: int, serial: int) -> Entry | None:
+        """What is recorded for a serial, with its manifest store; None if nothing is (yet)."""
+        row = self._connection.execute(
+            "SELECT record, manifest FROM serials WHERE ledger = ? AND stream = ? AND serial = ?",
+            (self._ledger, stream, serial),
+        ).fetchone()
+        return None if row is None or row[0] is None else Entry(serial, row[0], row[1])
+
     def close(self) -> None:
         """Closes the file; serials this process reserved and did not record count as abandoned from now on."""
         self._connection.close()

@@ -238,7 +238,8 @@ def _checks(credentials: Credentials) -> tuple[str, ...]:
 
 
 def _difference(claim: ProvAssertion, record: ImageRecord) -> str | None:
-    expected = ProvAssertion.of(record.origin, record.serial, record.pixels).to_json()
+    fingerprint = None if claim.fingerprint is None else record.fingerprint
+    expected = ProvAssertion.of(record.origin, record.serial, record.pixels, fingerprint).to_json()
     return next((name for name, value in claim.to_json().items() if expected[name] != value), None)
 
 
