@@ -140,9 +140,9 @@ def sign_image(
 ) -> SignedImage:
     """Embeds signed credentials in a PNG, JPEG or WebP file; pixels stay as they are.
 
-    ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload, which the manifest's
-    own name ends with, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record.
-    Raises CredentialsError.
+    ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload. The manifest's own
+    name ends with it, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record. Raises
+    CredentialsError.
     """
     import c2pa
 
