@@ -1,0 +1,1 @@
+"""What `prov` answers over HTTP to people and programs that hold a picture."""
