@@ -35,8 +35,9 @@ LICENCES = 20
 def fill(home: Home, maker: KeystoreAccount) -> str:
     """Mints an adapter and gives licences; returns one licensee."""
     ledger = open_ledger(home)
-    digests = {"weights": "01" * 32, "dataset": "02" * 32, "base": "03" * 32, "terms": "04" * 32}
-    token = ledger.mint(maker, **digests, cid="bafybenchmark").token
+    token = ledger.mint(
+        maker, weights="01" * 32, dataset="02" * 32, base="03" * 32, terms="04" * 32, cid="bafybenchmark"
+    ).token
     licensees = [f"0x{number:040x}" for number in range(1, LICENCES + 1)]
     for each in licensees:
         ledger.grant(maker, token, each, expires=ledger.now() + 10**6)

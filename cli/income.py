@@ -10,6 +10,7 @@ import typer
 from cli.account import As, AsJson, acting
 from cli.console import emit, refusals
 from cli.license import Currency, Token
+from cli.rights import currency_of
 
 app = typer.Typer(help="See, collect and withdraw what sales have earned.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,10 +35,10 @@ def show(
         address = resolve_address(home, who) if who else account_address(home, account)
         ledger = open_ledger(home)
         try:
-            amount = ledger.owed(address, _currency(currency))
+            amount = ledger.owed(address, currency_of(currency))
         finally:
             ledger.close()
-        facts = {"account": address, "currency": _currency(currency), "owed": str(amount)}
+        facts = {"account": address, "currency": currency_of(currency), "owed": str(amount)}
         emit(facts, f"{address} is owed {_money(amount, currency)}", as_json=as_json)
 
 
@@ -54,8 +55,8 @@ def collect(
     Example: prov income collect 2 1
     """
     with refusals(), acting(account) as (_, ledger, signer):
-        amount = ledger.collect(signer, token, parent, currency=_currency(currency))
-        facts = {"token": token, "parent": parent, "currency": _currency(currency), "amount": str(amount)}
+        amount = ledger.collect(signer, token, parent, currency=currency_of(currency))
+        facts = {"token": token, "parent": parent, "currency": currency_of(currency), "amount": str(amount)}
         emit(facts, f"token {parent} got {_money(amount, currency)} of token {token}'s sales", as_json=as_json)
 
 
@@ -88,9 +89,9 @@ def claim(
                 address,
                 tree.part(address),
                 tree.proof(address),
-                currency=_currency(currency),
+                currency=currency_of(currency),
             )
-        facts = {"token": token, "account": address, "currency": _currency(currency), "amount": str(amount)}
+        facts = {"token": token, "account": address, "currency": currency_of(currency), "amount": str(amount)}
         emit(facts, f"{address} is owed {_money(amount, currency)} more", as_json=as_json)
 
 
@@ -110,22 +111,12 @@ def withdraw(
 
         with acting(account) as (home, ledger, signer):
             receiver = resolve_address(home, to) if to else signer.address
-            amount = ledger.withdraw(signer, currency=_currency(currency), to=receiver)
-        facts = {"account": signer.address, "to": receiver, "currency": _currency(currency), "amount": str(amount)}
+            amount = ledger.withdraw(signer, currency=currency_of(currency), to=receiver)
+        facts = {"account": signer.address, "to": receiver, "currency": currency_of(currency), "amount": str(amount)}
         emit(facts, f"{_money(amount, currency)} paid to {receiver}", as_json=as_json)
-
-
-def _currency(currency: str | None) -> str:
-    from provenance.errors import UsageError
-    from provenance.ledger.accounts import ADDRESS
-    from provenance.ledger.licences import NATIVE
-
-    if currency is not None and not ADDRESS.fullmatch(currency.lower()):
-        raise UsageError(f"{currency!r} is not the address of a token", expected="0x and 40 hexadecimal digits")
-    return (currency or NATIVE).lower()
 
 
 def _money(amount: int, currency: str | None) -> str:
     from provenance.ledger.quantities import format_money
 
-    return format_money(amount, _currency(currency))
+    return format_money(amount, currency_of(currency))

@@ -9,11 +9,21 @@ import typer
 from cli import license_check
 from cli.account import As, AsJson, acting
 from cli.console import emit, note, passphrase, refusals
-from cli.rights import licence_facts, licence_text, offer_facts, offer_text, terms_of
+from cli.rights import (
+    currency_of,
+    licence_facts,
+    licence_text,
+    offer_facts,
+    offer_text,
+    price_of,
+    terms_of,
+    terms_text,
+)
 
 if TYPE_CHECKING:
     from provenance.home import Home
     from provenance.ledger.protocol import Account, Ledger
+    from provenance.sealing import WrappedKey
 
 app = typer.Typer(
     help="Offer, buy, grant, revoke, meter and check licences.", no_args_is_help=True, rich_markup_mode=None
@@ -28,7 +38,11 @@ Transferable = Annotated[bool, typer.Option("--transferable", help="The licence 
 Grace = Annotated[int, typer.Option(min=0, max=255, help="Days after the end in which images may still be anchored.")]
 Currency = Annotated[str | None, typer.Option(help="Address of an ERC-20 token; the chain's own money if not given.")]
 OfferNumber = Annotated[
-    int | None, typer.Option("--offer", min=1, help="Number of the offer; the latest if not given.")
+    int | None, typer.Option("--offer", min=1, help="Number of the offer, where there are several.")
+]
+MaxPrice = Annotated[str | None, typer.Option(help="Pay at most this; the price on offer when not given.")]
+PayIn = Annotated[
+    str | None, typer.Option("--currency", help="Address of the ERC-20 token to pay in; else the chain's own money.")
 ]
 
 
@@ -68,7 +82,9 @@ def offer(
                 for each in closed:
                     ledger.close_offer(signer, token, each.number)
             text = "\n".join(f"token {token}: offer {each.number} is closed" for each in closed)
-            emit([offer_facts(each) for each in closed], text or f"token {token}: no such offer", as_json=as_json)
+            emit(
+                [offer_facts(each) for each in closed], text or f"token {token}: no such offer stands", as_json=as_json
+            )
             return
         terms = terms_of(price, days, quota, commercial, transferable, grace, currency)
         with acting(account) as (_, ledger, signer):
@@ -99,21 +115,24 @@ def offers(token: Token, as_json: AsJson = False) -> None:
 def buy(
     token: Token,
     number: OfferNumber = None,
-    max_price: Annotated[str | None, typer.Option(help="Pay at most this; the offer's price when not given.")] = None,
+    max_price: MaxPrice = None,
+    currency: PayIn = None,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Buy a licence on an offer, or prolong the one held under it.
 
-    Example: prov license buy 1 --as licensee
+    Example: prov license buy 1 --max-price "0.01 ether" --as licensee
     """
     with refusals():
-        from provenance.ledger.quantities import parse_wei
+        from provenance.ledger.payment import choose_offer
 
-        most = None if max_price is None else parse_wei(max_price)
+        most = None if max_price is None else price_of(max_price, currency)
         with acting(account) as (_, ledger, signer):
-            licence = ledger.buy(signer, token, number=number, max_price=most)
-        emit(licence_facts(licence), licence_text(licence), as_json=as_json)
+            meant = choose_offer(ledger, token, signer.address, number)
+            licence = ledger.buy(signer, token, number=meant.number, max_price=most, currency=currency_of(currency))
+        facts = {**licence_facts(licence), "price": str(meant.terms.price), "currency": meant.terms.currency}
+        emit(facts, f"{licence_text(licence)}\npaid  {terms_text(meant.terms)}", as_json=as_json)
         note(f"next, for sealed weights: prov keys fetch {token} --url URL, or prov keys add FILE from the maker")
 
 
@@ -237,6 +256,14 @@ def list_licences(token: Token, as_json: AsJson = False) -> None:
 
 def _hand_over(home: Home, ledger: Ledger, number: int, signer: Account, licensee: str) -> None:
     """Wraps the key of sealed weights for a new licensee, as far as this home can."""
+    wrapped = wrapped_for(home, ledger, number, signer, licensee)
+    if wrapped is not None:
+        note(f"key of the sealed weights wrapped for {licensee}; `prov keys wrap {number} … --out FILE` writes it")
+
+
+def wrapped_for(home: Home, ledger: Ledger, number: int, signer: Account, licensee: str) -> WrappedKey | None:
+    """The key of an adapter's sealed weights, wrapped for an account and kept in this home; None where that is not
+    possible, after saying why."""
     from provenance.errors import KeyRefused, SealRefused
     from provenance.ledger.accounts import KeystoreAccount
     from provenance.sealing import known_public_key, wrap_for
@@ -244,21 +271,20 @@ def _hand_over(home: Home, ledger: Ledger, number: int, signer: Account, license
 
     token = ledger.token(number)
     if Keyring.of_home(home, ledger.identity).find(token.weights, signer.address) is None:
-        return
+        return None
     public_key = known_public_key(home, ledger, licensee, passphrase())
     if public_key is None or not isinstance(signer, KeystoreAccount):
         note(
             f"the weights are sealed: hand over their key with `prov keys wrap {number} --to PUBLIC_KEY` "
             "(the licensee's `prov keys public`), or let `prov keys serve` do it"
         )
-        return
+        return None
     try:
-        wrapped = wrap_for(home, ledger, token, signer, public_key)
+        return wrap_for(home, ledger, token, signer, public_key)
     except (KeyRefused, SealRefused) as error:
-        # The grant stands all the same.
-        note(f"the licence is given, but its key is not: {error}")
-        return
-    note(f"key of the sealed weights wrapped for {wrapped.account}; `prov keys wrap {number} … --out FILE` writes it")
+        # What was given stands all the same.
+        note(f"the key of the sealed weights could not be wrapped: {error}")
+        return None
 
 
 def _money(amount: int, currency: str) -> str:

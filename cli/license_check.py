@@ -41,7 +41,7 @@ def command(
         address = resolve_address(home, licensee) if licensee else account_address(home, account)
         found = read_right(home, token, address)
         facts, lines = _facts(found), [_text(found)]
-        if details or home.chain.kind == "embedded":
+        if (details or home.chain.kind == "embedded") and found.why != "no adapter":
             _add_details(home, found, facts, lines)
         emit(facts, "\n".join(lines), as_json=as_json)
         if not found.allowed:
@@ -69,7 +69,8 @@ def _text(found: Right) -> str:
         why = f"{why} {format_date(found.expires)}"
     allowed = "allowed" if found.allowed else "not allowed"
     proof = "" if found.proved else ", on the word of the node alone"
-    return f"{allowed}  {found.account}  ({why}; block {found.block}{proof})"
+    withdrawn = "; the adapter was withdrawn: what is made with it verifies as revoked" if found.withdrawn else ""
+    return f"{allowed}  {found.account}  ({why}; block {found.block}{proof}{withdrawn})"
 
 
 def _add_details(home: Home, found: Right, facts: dict[str, Any], lines: list[str]) -> None:
@@ -84,4 +85,4 @@ def _add_details(home: Home, found: Right, facts: dict[str, Any], lines: list[st
     facts["licence"] = licence_facts(held) if held else None
     facts["offer"] = offer_facts(standing[-1]) if standing else None
     lines += [f"licence  {licence_text(held)}"] if held else []
-    lines += [f"offer    {offer_text(each)}" for each in standing] or ["offer    not for sale"]
+    lines += [offer_text(each) for each in standing] or ["not for sale"]

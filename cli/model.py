@@ -114,10 +114,7 @@ def list_models(as_json: AsJson = False) -> None:
             found = reader.tokens()
         finally:
             reader.close()
-        lines = [
-            f"{each.token:>4}  weights {each.weights[:16]}…  owner {each.owner}{'  revoked' if each.revoked_at else ''}"
-            for each in found
-        ]
+        lines = [f"{each.token:>4}  weights {each.weights[:16]}…  owner {each.owner}{_state(each)}" for each in found]
         emit([asdict(each) for each in found], "\n".join(lines) or "no adapter yet", as_json=as_json)
 
 
@@ -197,6 +194,11 @@ def transfer(
             emit(_facts(ledger, token_now), _text(ledger, token_now), as_json=as_json)
 
 
+def _state(token: Token) -> str:
+    withdrawn, down = token.revoked_at is not None, token.taken_down_at is not None
+    return "  revoked" * withdrawn + "  taken down" * down
+
+
 def _reader() -> LedgerReader:
     from provenance.home import Home
     from provenance.ledger import open_reader
@@ -265,7 +267,7 @@ def _text(reader: LedgerReader, token: Token) -> str:
         f"terms     {token.terms}",
         f"release   {token.cid}",
     ]
-    lines += [f"offer     {offer_text(each)}" for each in reader.offers(token.token)] or ["offer     not for sale"]
+    lines += [offer_text(each) for each in reader.offers(token.token)] or ["offers    none stands"]
     lines += [f"parent    token {each.token}, {each.share / 100:g} % of sales" for each in token.parents]
     if token.taken_down_at is not None:
         lines.append(f"down      taken down {format_date(token.taken_down_at)}, reason sha256 {token.takedown_reason}")

@@ -9,8 +9,21 @@ import typer
 
 from cli.account import As, AsJson, acting
 from cli.console import emit, note, refusals
-from cli.license import Commercial, Currency, Days, Grace, Licensee, Quota, Token, Transferable, app
-from cli.rights import licence_facts, licence_text, terms_of
+from cli.license import (
+    Commercial,
+    Currency,
+    Days,
+    Grace,
+    Licensee,
+    MaxPrice,
+    PayIn,
+    Quota,
+    Token,
+    Transferable,
+    app,
+    wrapped_for,
+)
+from cli.rights import currency_of, licence_facts, licence_text, price_of, terms_of, terms_text
 
 __all__ = ["app"]
 
@@ -32,6 +45,10 @@ def sell(
     grace: Grace = 7,
     currency: Currency = None,
     valid_days: Annotated[float, typer.Option(help="Days in which it can be redeemed.")] = 30,
+    key_out: Annotated[
+        Path | None,
+        typer.Option(help="Also write the sealed weights' key: it opens them before the voucher is redeemed."),
+    ] = None,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,6 +59,7 @@ def sell(
     with refusals():
         import secrets
 
+        from provenance.errors import KeyRefused
         from provenance.files import write_file
         from provenance.ledger.accounts import resolve_address
         from provenance.ledger.licences import Voucher
@@ -58,11 +76,34 @@ def sell(
             signed = sign_voucher(signer, ledger.identity, voucher)
             if owner != signer.address:
                 note(f"warning: token {token} belongs to {owner}, so nobody can redeem this")
+            wrapped = wrapped_for(home, ledger, token, signer, voucher.licensee)
+        if key_out is not None and wrapped is None:
+            raise KeyRefused(
+                f"there is no key of token {token} to write for {voucher.licensee}",
+                expected="sealed weights that this account published, and a public key of the licensee",
+                fix="leave --key-out out, and let `prov keys serve` hand the key over",
+            )
         write_file(out, signed.to_bytes() + b"\n")
+        if key_out is not None and wrapped is not None:
+            write_file(key_out, wrapped.to_bytes() + b"\n")
+        elif wrapped is not None:
+            note(
+                f"key of the sealed weights wrapped for {voucher.licensee}; once the voucher is redeemed, "
+                f"`prov keys wrap {token} --to … --out FILE` or `prov keys serve` hands it over"
+            )
         emit(
-            {"file": str(out), "nonce": str(voucher.nonce), "licensee": voucher.licensee, "deadline": voucher.deadline},
+            {
+                "file": str(out),
+                "key_file": None if key_out is None else str(key_out),
+                "nonce": str(voucher.nonce),
+                "licensee": voucher.licensee,
+                "price": str(terms.price),
+                "currency": terms.currency,
+                "deadline": voucher.deadline,
+            },
             f"{out}: a licence for {voucher.licensee}, to be redeemed by {format_date(voucher.deadline)}\n"
-            f"nonce {voucher.nonce}",
+            f"{terms_text(terms)}\n"
+            f"nonce {voucher.nonce}" + (f"\nkey   {key_out}" if key_out else ""),
             as_json=as_json,
         )
 
@@ -70,22 +111,29 @@ def sell(
 @app.command("redeem")
 def redeem(
     voucher: Annotated[Path, typer.Argument(help="A file that `prov license sell` made.")],
+    max_price: MaxPrice = None,
+    currency: PayIn = None,
     account: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn a voucher into its licensee's licence; the acting account pays its price.
 
-    Example: prov license redeem voucher.json --as licensee
+    Example: prov license redeem voucher.json --max-price "0.01 ether" --as licensee
     """
     with refusals():
         from provenance.files import read_file
         from provenance.ledger.papers import MAX_BYTES, SignedVoucher, require_ledger
 
+        most = None if max_price is None else price_of(max_price, currency)
         signed = SignedVoucher.parse(read_file(voucher, limit=MAX_BYTES), str(voucher))
         with acting(account) as (_, ledger, signer):
             require_ledger(signed, ledger.identity)
-            licence = ledger.redeem(signer, signed.voucher, signed.signature)
-        emit(licence_facts(licence), licence_text(licence), as_json=as_json)
+            licence = ledger.redeem(
+                signer, signed.voucher, signed.signature, max_price=most, currency=currency_of(currency)
+            )
+        terms = signed.voucher.terms
+        facts = {**licence_facts(licence), "price": str(terms.price), "currency": terms.currency}
+        emit(facts, f"{licence_text(licence)}\npaid  {terms_text(terms)}", as_json=as_json)
 
 
 @app.command("cancel")

@@ -94,12 +94,13 @@ class EmbeddedChain:
         mine = tuple(each for each in logs if each.transaction == executed.transaction)
         return Receipt(executed.transaction, mined.number, executed.gas_used, mine, self.identity.contract)
 
-    def call(self, data: bytes) -> bytes:
+    def call(self, data: bytes, to: str | None = None) -> bytes:
         """Runs a view; raises Reverted."""
         from provenance.ledger.evm import Evm
 
+        contract = to or self.identity.contract
         with chain_errors(self._path), self._rolled_back():
-            return Evm(self._connection, self.identity.chain_id).call(self.identity.contract, data, int(self._clock()))
+            return Evm(self._connection, self.identity.chain_id).call(contract, data, int(self._clock()))
 
     def balance(self, account: str) -> int:
         """An account's money."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from provenance.ledger.abi import Event
-from provenance.ledger.licences import COMMERCIAL, TRANSFERABLE, Licence, Offer, Parent, Shares, Terms
+from provenance.ledger.licences import COMMERCIAL, NATIVE, TRANSFERABLE, Licence, Offer, Parent, Shares, Terms
 from provenance.ledger.protocol import Batch, IssuerKey, Stream, Token
 
 TOKEN_EVENTS = (
@@ -17,6 +18,9 @@ TOKEN_EVENTS = (
     "AdapterReinstated",
 )
 """With ``Transfer``, all that decides about a token; the token is their first topic."""
+
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of text around."""
 
 LICENCE_EVENTS = ("LicenceGranted", "LicenceRevoked", "LicenceRenounced", "UsageReported", "UsageAnchored")
 """With ``LicenceTransferred``, all that decides about a licence; token and account are their first topics."""
@@ -47,12 +51,12 @@ def fold_token(events: Iterable[Event], transfers: Sequence[Event]) -> Token:
         dataset=values["dataset"],
         base=values["base"],
         terms=values["terms"],
-        cid=values["cid"],
+        cid=legible(values["cid"]),
         minted_at=minted.log.timestamp,
         shares=shares,
         parents=tuple(Parent(e.values["parent"], e.values["share"]) for e in by_name["AdapterDerived"]),
         revoked_at=revoked[0].log.timestamp if revoked else None,
-        reason=revoked[0].values["reason"] if revoked else None,
+        reason=legible(revoked[0].values["reason"]) if revoked else None,
         taken_down_at=down.log.timestamp if down else None,
         takedown_reason=down.values["reason"] if down else None,
     )
@@ -99,8 +103,9 @@ def fold_licence(events: Iterable[Event]) -> Licence | None:
         grace=values["grace"],
         ended_at=end.log.timestamp if end else None,
         revoked_at=revoked.log.timestamp if revoked else None,
-        reason=revoked.values["reason"] if revoked else None,
+        reason=legible(revoked.values["reason"]) if revoked else None,
         refund=revoked.values["refund"] if revoked else 0,
+        refund_currency=revoked.values["currency"] if revoked else NATIVE,
     )
 
 
@@ -115,7 +120,7 @@ def fold_issuer(registered: Event, revoked: Sequence[Event]) -> IssuerKey:
         root=values["rootDigest"],
         valid_from=values["validFrom"],
         revoked_at=revoked[0].log.timestamp if revoked else None,
-        reason=revoked[0].values["reason"] if revoked else None,
+        reason=legible(revoked[0].values["reason"]) if revoked else None,
     )
 
 
@@ -133,11 +138,16 @@ def fold_batch(anchored: Event) -> Batch:
         first=values["first"],
         count=values["count"],
         root=values["root"],
-        cid=values["cid"],
+        cid=legible(values["cid"]),
         anchored_at=log.timestamp,
         transaction=log.transaction,
         block=log.block,
     )
+
+
+def legible(text: str) -> str:
+    """A stranger's text from the ledger, which must not move the cursor of whoever reads it."""
+    return UNPRINTABLE.sub("\ufffd", text)
 
 
 def place(event: Event) -> tuple[int, int]:

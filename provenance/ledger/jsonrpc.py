@@ -150,4 +150,6 @@ class JsonRpc:
 
 def _text(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else None
-    return str(message if isinstance(message, str) and message else error)[:500]
+    text = str(message if isinstance(message, str) and message else error)[:500]
+    # It ends on somebody's terminal.
+    return "".join(character if character.isprintable() else " " for character in text)

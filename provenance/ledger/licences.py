@@ -60,7 +60,8 @@ class Licence:
     """The latest state of one account's licence to use one adapter; ``offer`` is the number it was bought under, or 0.
 
     ``quota``, ``used`` (reported) and ``anchored`` count images over all licences the account ever had for it.
-    ``ended_at`` is when it was revoked (with a ``reason`` and a ``refund``), renounced or handed on before ``expires``.
+    ``ended_at`` is when it was revoked (with a ``reason`` and a ``refund`` in ``refund_currency``), renounced or
+    handed on before ``expires``.
     """
 
     token: int
@@ -78,6 +79,7 @@ class Licence:
     revoked_at: int | None = None
     reason: str | None = None
     refund: int = 0
+    refund_currency: str = NATIVE
 
     @property
     def usage(self) -> int:

@@ -287,11 +287,27 @@ class Ledger(LedgerReader, Protocol):
     def close_offer(self, account: Account, token: int, number: int) -> None:
         """Closes an offer; licences sold stay as they are."""
 
-    def buy(self, account: Account, token: int, *, number: int | None = None, max_price: int | None = None) -> Licence:
-        """Buys a licence or prolongs it: on the latest offer, at its price, unless told otherwise."""
+    def buy(
+        self,
+        account: Account,
+        token: int,
+        *,
+        number: int | None = None,
+        max_price: int | None = None,
+        currency: str | None = None,
+    ) -> Licence:
+        """Buys a licence or prolongs it: on the offer named, prolonged or alone, at most at a price in a currency."""
 
-    def redeem(self, account: Account, voucher: Voucher, signature: bytes) -> Licence:
-        """Turns a voucher into its licensee's licence; the account pays."""
+    def redeem(
+        self,
+        account: Account,
+        voucher: Voucher,
+        signature: bytes,
+        *,
+        max_price: int | None = None,
+        currency: str | None = None,
+    ) -> Licence:
+        """Turns a voucher into its licensee's licence; the account pays, at most a price in a currency."""
 
     def cancel_voucher(self, account: Account, nonce: int) -> None:
         """Makes a voucher of the account's worthless."""

@@ -50,7 +50,9 @@ def format_duration(seconds: int) -> str:
     """A licence's duration in days when it is whole days."""
     if seconds >= NEVER:
         return "without end"
-    return f"{seconds // DAY} days" if seconds % DAY == 0 else f"{seconds} s"
+    if seconds % DAY:
+        return f"{seconds} s"
+    return "1 day" if seconds == DAY else f"{seconds // DAY} days"
 
 
 def duration_of_days(days: float | None) -> int:
@@ -61,6 +63,11 @@ def duration_of_days(days: float | None) -> int:
     if seconds < 1:
         raise UsageError(f"{days} days is not a duration", expected="more than 0")
     return seconds
+
+
+def currency_name(currency: str) -> str:
+    """What to call a currency in a sentence."""
+    return "the chain's own money" if currency.lower() == NATIVE else f"the token {currency.lower()}"
 
 
 def format_money(amount: int, currency: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from contracts.artifact import load_artifact
 from provenance.errors import FormatError, LedgerLookupError, LedgerRefused
 from provenance.ledger.abi import decode_values
-from provenance.ledger.quantities import format_date
+from provenance.ledger.foreign_errors import foreign_sentence
+from provenance.ledger.quantities import currency_name, format_date
 
 Values = dict[str, Any]
 
@@ -54,10 +55,10 @@ REFUSALS: dict[str, Callable[[Values], LedgerRefused]] = {
     ),
     "AdapterNotTakenDown": _of("adapter {tokenId} is not taken down"),
     "SafetyUnauthorized": _of(
-        "{caller} is not the safety account of this ledger", "`prov chain status` shows which account is"
+        "{caller} is not the safety account of this ledger", "`prov operator show` says which account is"
     ),
     "OwnableUnauthorizedAccount": _of(
-        "{account} is not the operator of this ledger", "`prov chain status` shows which account is"
+        "{account} is not the operator of this ledger", "`prov operator show` says which account is"
     ),
     "EnforcedPause": _of(
         "new mints and sales are paused on this ledger", "try again when its operator lifts the pause"
@@ -124,8 +125,13 @@ REFUSALS: dict[str, Callable[[Values], LedgerRefused]] = {
         "the licence of {user} for token {tokenId} allows {quota} images in all; this would make {used}",
         "buy more with `prov license buy {tokenId}`",
     ),
-    "NothingOwed": _of("the ledger owes {account} nothing in currency {currency}"),
-    "NothingDue": _of("there is no share of token {tokenId}'s sales to take in currency {currency}"),
+    "NothingOwed": lambda v: LedgerRefused(
+        f"the ledger owes {v['account']} nothing in {currency_name(v['currency'])}",
+        fix="`prov income show` says what it owes; name another currency with --currency ADDRESS",
+    ),
+    "NothingDue": lambda v: LedgerRefused(
+        f"there is no share of token {v['tokenId']}'s sales to take in {currency_name(v['currency'])}"
+    ),
     "ParentUnknown": _of("adapter {parent} is no parent of adapter {tokenId}"),
     "ContributorUnknown": _of("{account} is not among the contributors of token {tokenId} with this part and proof"),
     "WithdrawalFailed": _of("{to} does not accept money", "withdraw to another account: --to ADDRESS"),
@@ -180,4 +186,6 @@ def refusal(data: bytes) -> LedgerRefused:
                 break
             known = REFUSALS.get(entry.name)
             return known(values) if known else LedgerRefused(f"the contract refused: {entry.name}", found=str(values))
+    if (said := foreign_sentence(data)) is not None:
+        return LedgerRefused(said)
     return LedgerRefused("the contract refused the transaction", found=f"0x{data.hex()}" if data else "no reason given")

@@ -16,6 +16,7 @@ from provenance.home import Home
 from provenance.ledger.licences import COMMERCIAL, TRANSFERABLE
 from provenance.ledger.storage import (
     ADAPTER,
+    ADAPTER_REVOKED,
     ADAPTER_TAKEN_DOWN,
     LICENCE,
     LICENCE_REVOKED,
@@ -38,7 +39,8 @@ class Right:
 
     ``why`` is one of ``owner``, ``licensed``, ``expired``, ``used up``, ``revoked``, ``taken down``, ``no licence`` and
     ``no adapter``; ``proved`` says that this is no node's mere word: it was proved against the block's hash, or read
-    from this home's own chain. ``usage`` of ``quota`` images are on record (0: no limit).
+    from this home's own chain. ``usage`` of ``quota`` images are on record (0: no limit). ``withdrawn`` says that the
+    adapter was: who holds a licence keeps it, but what is made verifies as revoked.
     """
 
     token: int
@@ -52,6 +54,7 @@ class Right:
     block: int
     block_hash: str
     proved: bool
+    withdrawn: bool = False
 
     @property
     def allowed(self) -> bool:
@@ -121,6 +124,7 @@ def fold_right(reader: LedgerReader, token: int, account: str) -> Right:
         block=head.block,
         block_hash="",
         proved=True,
+        withdrawn=adapter.revoked_at is not None,
     )
 
 
@@ -164,4 +168,5 @@ def decide(token: int, account: str, values: Mapping[int, int], header: Header, 
         block=header.number,
         block_hash=header.hash.hex(),
         proved=proved,
+        withdrawn=bool(adapter["flags"] & ADAPTER_REVOKED),
     )

@@ -110,10 +110,10 @@ class RpcChain:
             raise self._node.rpc.unavailable("a deployment without an address")
         return _receipt(settled, contract.lower())
 
-    def call(self, data: bytes) -> bytes:
+    def call(self, data: bytes, to: str | None = None) -> bytes:
         """Runs a view at the last block; raises Reverted."""
         with self._web3.answers(None):
-            return bytes(self._web3.eth.call({"to": checksum(self.identity.contract), "data": data}))
+            return bytes(self._web3.eth.call({"to": checksum(to or self.identity.contract), "data": data}))
 
     def balance(self, account: str) -> int:
         """An account's money."""

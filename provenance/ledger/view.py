@@ -18,6 +18,7 @@ from provenance.ledger.folds import (
     fold_stream,
     fold_token,
     grouped,
+    legible,
 )
 from provenance.ledger.licences import Licence, Offer
 from provenance.ledger.protocol import (
@@ -191,7 +192,11 @@ class LogView:
         self.token(token)
         return tuple(
             ConsentRevocation(
-                token, each.values["recordDigest"], each.values["reason"], each.log.timestamp, each.values["by"]
+                token,
+                each.values["recordDigest"],
+                legible(each.values["reason"]),
+                each.log.timestamp,
+                each.values["by"],
             )
             for each in self._events("ConsentRevoked", token)
         )

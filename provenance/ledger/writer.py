@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from provenance.errors import LedgerRefused
 from provenance.ledger.abi import Event, decode_log, decode_result, encode_call
 from provenance.ledger.licences import NATIVE, Licence, Minting, Offer, Shares, Terms, Usage, Voucher
+from provenance.ledger.payment import allow, choose_offer, require_agreed
 from provenance.ledger.protocol import (
     Account,
     Batch,
@@ -24,9 +25,6 @@ from provenance.ledger.protocol import (
 from provenance.ledger.refusals import Reverted, refusal
 from provenance.ledger.typed_data import mint_values, voucher_values
 from provenance.ledger.view import LogView
-
-APPROVE = bytes.fromhex("095ea7b3")
-"""Selector of ERC-20's ``approve(address,uint256)``."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Transactor(Protocol):
     def send(self, account: Account, data: bytes, value: int, to: str | None = None) -> Receipt:
         """Signs and sends a call of the contract, or of another, and returns once it is in a block."""
 
-    def call(self, data: bytes) -> bytes:
-        """Runs a view."""
+    def call(self, data: bytes, to: str | None = None) -> bytes:
+        """Runs a view of the contract, or of another."""
 
     def balance(self, account: str) -> int:
         """An account's own money."""
@@ -122,18 +120,38 @@ class ContractLedger(LogView):
         """Closes an offer; licences sold stay as they are."""
         self._send("OfferClosed", account, "closeOffer", token, number)
 
-    def buy(self, account: Account, token: int, *, number: int | None = None, max_price: int | None = None) -> Licence:
-        """Buys a licence or prolongs it: on the latest offer, at its price, unless told otherwise."""
-        offer = self.offer(token, number) or Offer(token, number or 0, NATIVE, Terms())
+    def buy(
+        self,
+        account: Account,
+        token: int,
+        *,
+        number: int | None = None,
+        max_price: int | None = None,
+        currency: str | None = None,
+    ) -> Licence:
+        """Buys a licence or prolongs it: on the offer that is meant (see ``choose_offer``), at most at ``max_price`` in
+        the ``currency`` agreed to."""
+        offer = choose_offer(self, token, account.address, number)
         terms = offer.terms
+        require_agreed(terms, f"offer {offer.number} of token {token}", max_price=max_price, currency=currency)
+        value = self._prepare_payment(account, terms.currency, terms.price)
         most = terms.price if max_price is None else max_price
-        value = self._prepare_payment(account, terms.currency, min(most, terms.price))
         self._send("LicenceGranted", account, "buy", token, offer.number, most, value=value)
         return self._held(token, account.address)
 
-    def redeem(self, account: Account, voucher: Voucher, signature: bytes) -> Licence:
-        """Turns a voucher into its licensee's licence; the account pays."""
-        value = self._prepare_payment(account, voucher.terms.currency, voucher.terms.price)
+    def redeem(
+        self,
+        account: Account,
+        voucher: Voucher,
+        signature: bytes,
+        *,
+        max_price: int | None = None,
+        currency: str | None = None,
+    ) -> Licence:
+        """Turns a voucher into its licensee's licence; the account pays, as far as it has agreed to."""
+        terms = voucher.terms
+        require_agreed(terms, "the voucher", max_price=max_price, currency=currency)
+        value = self._prepare_payment(account, terms.currency, terms.price)
         self._send("LicenceGranted", account, "redeem", voucher_values(voucher), signature, value=value)
         return self._held(voucher.token, voucher.licensee)
 
@@ -305,15 +323,7 @@ class ContractLedger(LogView):
         """What to send along; an ERC-20 token is told first that the contract may take the amount."""
         if currency == NATIVE or amount == 0:
             return amount
-        spender = bytes.fromhex(self.identity.contract.removeprefix("0x")).rjust(32, b"\0")
-        try:
-            self._transactor.send(account, APPROVE + spender + amount.to_bytes(32, "big"), 0, currency)
-        except Reverted as error:
-            raise LedgerRefused(
-                f"the currency {currency} does not let {account.address} pay",
-                expected=f"a balance of {amount} of its smallest units",
-                found=f"0x{error.data.hex()}" if error.data else "no reason given",
-            ) from error
+        allow(self._transactor, account, self.identity.contract, currency, amount)
         return 0
 
     def _send(self, expected: str, account: Account, function: str, *values: Any, value: int = 0) -> Event:

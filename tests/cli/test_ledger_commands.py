@@ -107,7 +107,8 @@ def test_offer_buy_check_revoke(home: Home, token: str) -> None:
     checked = told("license", "check", token, "licensee")
     assert (checked["allowed"], checked["owner"]) == (True, False)
     assert told("license", "check", token)["owner"] is True
-    assert told("license", "list", token) == [bought]
+    assert (bought["price"], bought["currency"]) == (offer["price"], offer["currency"])
+    assert told("license", "list", token) == [{k: v for k, v in bought.items() if k not in ("price", "currency")}]
     assert "is owed 0.01 ether" in prov("income", "show").stdout
     assert prov("income", "withdraw").stdout.startswith("0.01 ether paid to 0x")
     worth = int(told("license", "refund", token, "licensee")["amount"])
@@ -116,7 +117,9 @@ def test_offer_buy_check_revoke(home: Home, token: str) -> None:
     # The maker had taken its income, so it paid the refund of the time not used.
     assert 0 <= worth - int(revoked["refund"]) < 10**12
     assert told("income", "show", "licensee")["owed"] == revoked["refund"]
-    assert "terms broken" in prov("license", "check", token, "licensee", expect=1).stdout
+    ended = prov("license", "check", token, "licensee", expect=1).stdout
+    assert "terms broken" in ended
+    assert "ether owed back" in ended
     assert "was revoked" in prov("license", "buy", token, "--as", "licensee", expect=1).stderr
 
 
@@ -137,7 +140,43 @@ def test_offer_is_withdrawn_with_stop(home: Home, token: str) -> None:
     assert [each["number"] for each in told("license", "offer", token, "--stop", "--offer", "2")] == [2]
     assert [each["number"] for each in told("license", "offer", token, "--stop")] == [1]
     assert "not for sale" in prov("license", "check", token).stdout
-    assert "does not stand" in prov("license", "buy", token, "--as", "licensee", expect=1).stderr
+    assert "no offer stands" in prov("license", "buy", token, "--as", "licensee", expect=1).stderr
+
+
+def test_a_buyer_says_which_offer_and_how_much(home: Home, token: str) -> None:
+    prov("license", "offer", token, "--price", "0.01 ether", "--days", "30")
+    prov("license", "offer", token, "--price", "0.01 ether", "--days", "1")
+    buy = ("license", "buy", token, "--as", "licensee")
+    assert "--offer 1 or 2" in prov(*buy, expect=1).stderr
+    refused = prov(*buy, "--offer", "1", "--max-price", "0.005 ether", expect=1).stderr
+    assert "at most 0.005 ether" in refused
+    assert "another currency" in prov(*buy, "--offer", "1", "--currency", "0x" + "c0" * 20, expect=1).stderr
+    prov(*buy, "--offer", "1", "--currency", "dollars", expect=2)
+    paid = prov(*buy, "--offer", "1", "--max-price", "0.01 ether").stdout
+    assert "paid  0.01 ether for 30 days, not commercial, 7 days' grace to anchor" in paid
+
+
+def test_a_withdrawn_adapter_and_one_that_is_not_there_are_told_apart(home: Home, token: str) -> None:
+    prov("license", "grant", token, "licensee")
+    prov("model", "revoke", token, "--reason", "objection")
+    checked = told("license", "check", token, "licensee")
+    assert (checked["allowed"], checked["withdrawn"]) == (True, True)
+    assert "verifies as revoked" in prov("license", "check", token, "licensee").stdout
+    assert told("license", "check", "9", "licensee", expect=1)["why"] == "no adapter"
+
+
+def test_a_strangers_words_do_not_move_the_cursor(home: Home, token: str) -> None:
+    prov("license", "grant", token, "licensee")
+    prov("license", "revoke", token, "licensee", "--reason", "over\x1b[2J\u202edone")
+    assert "over\ufffd[2J\ufffddone" in prov("license", "list", token).stdout
+
+
+def test_a_voucher_dearer_than_agreed_is_not_redeemed(home: Home, token: str, tmp_path: Path) -> None:
+    paper = tmp_path / "voucher.json"
+    prov("license", "sell", token, "licensee", "--price", "1 ether", "--out", str(paper))
+    redeem = ("license", "redeem", str(paper), "--as", "licensee")
+    assert "at most 0.1 ether" in prov(*redeem, "--max-price", "0.1 ether", expect=1).stderr
+    assert told(*redeem, "--max-price", "1 ether")["price"] == str(10**18)
 
 
 def test_a_voucher_becomes_a_licence_once(home: Home, token: str, tmp_path: Path) -> None:

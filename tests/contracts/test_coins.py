@@ -32,6 +32,11 @@ def balance(world: World, coin: str, account: str) -> int:
     return int.from_bytes(world.view(coin, arguments("balanceOf(address)", account)), "big")
 
 
+def allowance(world: World, coin: str) -> int:
+    question = arguments("allowance(address,address)", world.licensee.address, world.ledger.identity.contract)
+    return int.from_bytes(world.view(coin, question), "big")
+
+
 def approve(world: World, account: KeystoreAccount, coin: str, amount: int) -> None:
     world.transact(account, coin, arguments("approve(address,uint256)", world.ledger.identity.contract, amount))
 
@@ -85,18 +90,58 @@ def test_coin_and_the_chains_own_money_are_not_mixed_up(world: World, assets: di
     with pytest.raises(LedgerRefused, match=f"the price is in a token, but {PRICE} wei"):
         world.ledger._send("LicenceGranted", world.licensee, "buy", token, 1, PRICE, value=PRICE)
     world.ledger.buy(world.licensee, token)
-    with pytest.raises(LedgerRefused, match="nothing in currency"):
+    with pytest.raises(LedgerRefused, match="nothing in the chain's own money"):
         world.ledger.withdraw(world.maker)
 
 
 def test_buyer_without_the_coin_gets_nothing(world: World, assets: dict[str, bytes]) -> None:
     coin = coin_of(world, assets)
     token = world.offered(Terms(price=PRICE, duration=DAY, currency=coin))
-    with pytest.raises(LedgerRefused):
+    with pytest.raises(LedgerRefused, match=f"may take 0 of the token's smallest unit, and needs {PRICE}"):
         world.ledger._send("LicenceGranted", world.licensee, "buy", token, 1, PRICE)
-    with pytest.raises(LedgerRefused):
+    with pytest.raises(LedgerRefused, match=f"has 0 of the token's smallest unit, and needs {PRICE}"):
         world.ledger.buy(world.stranger, token)
     assert world.ledger.licences(token) == ()
+
+
+def test_buyer_pays_in_no_other_currency_than_it_agreed_to(world: World, assets: dict[str, bytes]) -> None:
+    """A number that is cheap in the chain's own money may be dear in a coin, and the other way round."""
+    coin = coin_of(world, assets)
+    token = world.offered(Terms(price=PRICE, duration=DAY, currency=coin))
+    with pytest.raises(LedgerRefused, match="another currency") as raised:
+        world.ledger.buy(world.licensee, token, max_price=PRICE, currency=NATIVE)
+    assert raised.value.expected == "the chain's own money"
+    voucher = Voucher(token, world.licensee.address, Terms(price=PRICE, duration=DAY), nonce=1, deadline=NEVER)
+    signature = world.sign_voucher(world.maker, voucher)
+    with pytest.raises(LedgerRefused, match="another currency"):
+        world.ledger.redeem(world.licensee, voucher, signature, max_price=PRICE, currency=coin)
+    with pytest.raises(LedgerRefused, match="costs more than agreed"):
+        world.ledger.redeem(world.licensee, voucher, signature, max_price=PRICE - 1, currency=NATIVE)
+    assert allowance(world, coin) == 0
+    assert world.ledger.buy(world.licensee, token, max_price=PRICE, currency=coin).offer == 1
+
+
+def test_allowance_that_is_there_is_used_and_one_that_is_too_small_is_replaced(
+    world: World, assets: dict[str, bytes]
+) -> None:
+    """A purchase that failed leaves its approval behind; the oldest coins change none that is not zero."""
+    coin = coin_of(world, assets, "OldCoin")
+    token = world.offered(Terms(price=PRICE, duration=DAY, currency=coin))
+    approve(world, world.licensee, coin, PRICE - 1)
+    world.ledger.buy(world.licensee, token)
+    assert allowance(world, coin) == 0
+    approve(world, world.licensee, coin, 2 * PRICE)
+    before = world.ledger.head().block
+    world.ledger.buy(world.licensee, token)
+    assert world.ledger.head().block == before + 1
+    assert allowance(world, coin) == PRICE
+
+
+def test_coin_that_says_why_it_does_not_pay_is_heard(world: World, assets: dict[str, bytes]) -> None:
+    coin = world.deploy(world.stranger, assets["OldCoin"])
+    token = world.offered(Terms(price=PRICE, duration=DAY, currency=coin))
+    with pytest.raises(LedgerRefused, match="says: OldCoin: not enough\ufffd"):
+        world.ledger.buy(world.licensee, token)
 
 
 def test_currency_that_is_no_contract_is_refused(world: World) -> None:

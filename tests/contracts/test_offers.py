@@ -46,8 +46,36 @@ def test_any_standing_offer_can_be_bought(world: World) -> None:
     token = world.offered(Terms(price=PRICE, duration=DAY))
     world.ledger.make_offer(world.maker, token, Terms(price=2 * PRICE, duration=2 * DAY))
     assert world.ledger.buy(world.licensee, token, number=1).offer == 1
-    bought = world.ledger.buy(world.stranger, token)
+    bought = world.ledger.buy(world.stranger, token, number=2)
     assert (bought.offer, bought.expires - bought.granted_at) == (2, 2 * DAY)
+
+
+def test_offer_made_after_a_buyer_read_the_first_is_not_bought_unawares(world: World) -> None:
+    """The same price for a thousandth of the time: the latest offer is never taken for the one that was read."""
+    token = world.offered(Terms(price=PRICE, duration=1000 * DAY))
+    world.ledger.make_offer(world.maker, token, Terms(price=PRICE, duration=DAY))
+    with pytest.raises(LedgerRefused, match="several offers stand") as raised:
+        world.ledger.buy(world.licensee, token, max_price=PRICE)
+    assert raised.value.expected == "the number of one: --offer 1 or 2"
+    assert world.ledger.licences(token) == ()
+
+
+def test_licence_is_prolonged_under_its_own_offer(world: World) -> None:
+    token = world.offered(Terms(price=PRICE, duration=DAY))
+    bought = world.ledger.buy(world.licensee, token)
+    world.ledger.make_offer(world.maker, token, Terms(price=PRICE, duration=2 * DAY))
+    assert world.ledger.buy(world.licensee, token).expires == bought.expires + DAY
+    world.advance(3 * DAY)
+    with pytest.raises(LedgerRefused, match="several offers stand"):
+        world.ledger.buy(world.licensee, token)
+
+
+def test_buyer_who_agreed_to_less_is_told_in_money_and_pays_nothing(world: World) -> None:
+    token = world.offered(Terms(price=10**16, duration=DAY))
+    with pytest.raises(LedgerRefused, match="costs more than agreed") as raised:
+        world.ledger.buy(world.licensee, token, max_price=5 * 10**15)
+    assert (raised.value.expected, raised.value.found) == ("at most 0.005 ether", "0.01 ether")
+    assert world.ledger.licences(token) == ()
 
 
 def test_closed_offer_is_gone_and_licences_sold_stay(world: World) -> None:
@@ -60,10 +88,12 @@ def test_closed_offer_is_gone_and_licences_sold_stay(world: World) -> None:
     for attempt in (
         lambda: world.ledger._send("LicenceGranted", world.stranger, "buy", token, 1, PRICE, value=PRICE),
         lambda: world.ledger.close_offer(world.maker, token, 1),
-        lambda: world.ledger.buy(world.stranger, token),
+        lambda: world.ledger.buy(world.stranger, token, number=1),
     ):
         with pytest.raises(LedgerRefused, match="does not stand"):
             attempt()
+    with pytest.raises(LedgerRefused, match="not for sale: no offer stands"):
+        world.ledger.buy(world.stranger, token)
 
 
 def test_offers_end_with_the_ownership_of_who_made_them_and_come_back_with_it(world: World) -> None:
@@ -106,8 +136,13 @@ def test_terms_must_last_and_name_known_rights(world: World) -> None:
 
 
 def test_what_is_not_offered_cannot_be_bought(world: World) -> None:
-    with pytest.raises(LedgerRefused, match="offer 0 of token 1 does not stand"):
-        world.ledger.buy(world.licensee, world.mint().token)
+    token = world.mint().token
+    with pytest.raises(LedgerRefused, match=f"token {token} is not for sale"):
+        world.ledger.buy(world.licensee, token)
+    with pytest.raises(LedgerRefused, match=f"offer 3 of token {token} does not stand"):
+        world.ledger.buy(world.licensee, token, number=3)
+    with pytest.raises(LedgerRefused, match=f"offer 3 of token {token} does not stand"):
+        world.ledger._send("LicenceGranted", world.licensee, "buy", token, 3, 0)
 
 
 def test_making_an_offer_takes_no_money(world: World) -> None:

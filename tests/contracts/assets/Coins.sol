@@ -54,6 +54,19 @@ contract SilentCoin {
     }
 }
 
+/// @notice Changes no allowance that is not zero, as the oldest coins do, and says why it refuses, with a bell.
+contract OldCoin is Coin {
+    function approve(address spender, uint256 amount) public override returns (bool) {
+        require(amount == 0 || allowance(msg.sender, spender) == 0, "OldCoin: first to zero");
+        return super.approve(spender, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        require(balanceOf(from) >= amount, "OldCoin: not enough\x07");
+        return super.transferFrom(from, to, amount);
+    }
+}
+
 interface Called {
     function called() external;
 }

@@ -51,7 +51,7 @@ def test_durations() -> None:
     assert duration_of_days(30) == 30 * 86400
     assert duration_of_days(None) == NEVER
     assert format_duration(NEVER) == "without end"
-    assert format_duration(86400) == "1 days"
+    assert format_duration(86400) == "1 day"
     for wrong in (0, -1, 1e-9, float("nan"), float("inf")):
         with pytest.raises(UsageError):
             duration_of_days(wrong)
