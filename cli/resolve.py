@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.account import AsJson
 from cli.console import emit, refusals
+
+if TYPE_CHECKING:
+    import uvicorn
 
 app = typer.Typer(
     help="Answer which Content Credentials belong to a watermark.", no_args_is_help=True, rich_markup_mode=None
@@ -48,6 +51,8 @@ def serve(
         ledger = reader.identity
         reader.close()
         listening = listen(host, port, allow_remote=allow_remote)
+        server = make_server(ResolutionDesk(repository))
+        _stop_at_signals(server)
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"
         emit(
@@ -55,7 +60,14 @@ def serve(
             f"resolving watermarks of chain {ledger.chain_id}, contract {ledger.contract} on {url}",
             as_json=as_json,
         )
-        # The server stops at these signals and then raises them once more: by then there is nothing left to end.
-        for ending in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(ending, lambda *_: None)
-        make_server(ResolutionDesk(repository)).run(sockets=[listening])
+        server.run(sockets=[listening])
+
+
+def _stop_at_signals(server: uvicorn.Server) -> None:
+    """Ends the server also before it has its own handlers; it raises the signal again at its end, when all is done."""
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, stop)
