@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +17,8 @@ from cli.console import emit, refusals
 if TYPE_CHECKING:
     from provenance.home import Home
     from provenance.ledger.right import Right
+
+TOKEN = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 
 
 def command(
@@ -32,6 +38,37 @@ def command(
 
     Example: prov license check 1 licensee
     """
+    _answer(token, licensee, details, account, as_json)
+
+
+def run_plainly(arguments: Sequence[str]) -> bool:
+    """Runs the command when its arguments, after `license check`, are in their plainest form.
+
+    False leaves them to Typer: help, mistakes, other spellings. Typer reads any argument with pydantic, whose import
+    alone takes as long as the whole check, which programs make before every picture.
+    """
+    found: dict[str, str] = {}
+    places: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in ("--json", "--details"):
+            found[word] = word
+        elif word == "--as":
+            found[word] = next(words, "")
+        else:
+            places.append(word)
+    account = found.get("--as", os.environ.get("PROV_ACCOUNT") or None)
+    named = [*places, *([] if account is None else [account])]
+    if len(places) not in (1, 2) or not TOKEN.fullmatch(places[0]) or any(w.startswith("-") or not w for w in named):
+        return False
+    try:
+        _answer(int(places[0]), dict(enumerate(places)).get(1), "--details" in found, account, "--json" in found)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    return True
+
+
+def _answer(token: int, licensee: str | None, details: bool, account: str | None, as_json: bool) -> None:
     with refusals():
         from provenance.home import Home
         from provenance.ledger.accounts import account_address, resolve_address
@@ -83,6 +120,6 @@ def _add_details(home: Home, found: Right, facts: dict[str, Any], lines: list[st
     finally:
         reader.close()
     facts["licence"] = licence_facts(held) if held else None
-    facts["offer"] = offer_facts(standing[-1]) if standing else None
+    facts["offers"] = [offer_facts(each) for each in standing]
     lines += [f"licence  {licence_text(held)}"] if held else []
     lines += [offer_text(each) for each in standing] or ["not for sale"]

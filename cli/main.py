@@ -8,7 +8,6 @@ from collections.abc import Callable
 import typer
 
 from cli import (
-    account,
     anchor,
     bundle,
     chain,
@@ -18,11 +17,13 @@ from cli import (
     income,
     init,
     keys,
+    license_check,
     model,
     operator,
     policy,
     recover,
     resolve,
+    roots,
     store,
     train,
     verify,
@@ -44,7 +45,7 @@ PARTS: dict[str, Callable[..., None] | typer.Typer] = {
     "recover": recover.command,
     "resolve": resolve.app,
     "policy": policy.app,
-    "account": account.app,
+    "account": roots.app,
     "store": store.app,
     "chain": chain.app,
     "operator": operator.app,
@@ -82,6 +83,8 @@ def main() -> None:
     Only the part that is called is built: turning all the others' options into parsers takes longer than a licence
     check.
     """
+    if sys.argv[1:3] == ["license", "check"] and license_check.run_plainly(sys.argv[3:]):
+        return
     called = sys.argv[1] if len(sys.argv) > 1 else ""
     (build(called) if called in PARTS else app)()
 

@@ -9,17 +9,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import canonical_json, parse_json
 from provenance.errors import FormatError, IdentityError, UsageError
 from provenance.files import read_file, write_file
 from provenance.home import Home
-from provenance.ledger.external import ExternalAccount, is_external, parse_external
+
+if TYPE_CHECKING:
+    from provenance.ledger.external import ExternalAccount
 
 DEFAULT_NAME = "maker"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+EXTERNAL = "urn:prov:external-account:v1"
 
 SCRYPT_N = 2**18
 SCRYPT_N_WITHOUT_PASSPHRASE = 2**12
@@ -81,7 +84,7 @@ def load_account(
     """An account that signs; raises IdentityError if it is missing or the passphrase is wrong."""
     name = name or DEFAULT_NAME
     raw = _read(home, name)
-    return parse_external(name, raw) if is_external(raw) else _unlock(raw, name, passphrase)
+    return _external(name, raw) if raw.get("type") == EXTERNAL else _unlock(raw, name, passphrase)
 
 
 def load_keystore(home: Home, name: str | None = None, passphrase: str | None = None) -> KeystoreAccount:
@@ -100,6 +103,8 @@ def add_external(
     home: Home, name: str, address: str, *, command: Sequence[str] | None = None, url: str | None = None
 ) -> ExternalAccount:
     """Names an external signer, by its command or its URL; raises IdentityError if the name is taken."""
+    from provenance.ledger.external import ExternalAccount, parse_external
+
     path = _path(home, name)
     if path.exists():
         raise IdentityError(f"there is already an account named {name}", fix="choose another name")
@@ -164,11 +169,18 @@ def _read(home: Home, name: str) -> dict[str, Any]:
     if not path.exists():
         raise IdentityError(f"there is no account named {name}", fix=f"run `prov account new {name}`")
     raw = parse_json(read_file(path, limit=1 << 16), f"the account {name}")
-    if not isinstance(raw, dict) or not (is_external(raw) or raw.get("version") == 3):
+    if not isinstance(raw, dict) or not (raw.get("type") == EXTERNAL or raw.get("version") == 3):
         raise FormatError(f"the account {name} is not a keystore v3 file", expected="version 3")
-    if is_external(raw):
-        parse_external(name, raw)
+    if raw.get("type") == EXTERNAL:
+        _external(name, raw)
     return raw
+
+
+def _external(name: str, raw: dict[str, Any]) -> ExternalAccount:
+    # HTTP comes along, which most commands on one's own chain do without.
+    from provenance.ledger.external import parse_external
+
+    return parse_external(name, raw)
 
 
 def _address(keystore: dict[str, Any], name: str) -> str:

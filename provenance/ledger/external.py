@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from provenance.canonical import parse_json
 from provenance.errors import FormatError, LedgerUnavailable, SignatureError
+from provenance.ledger.accounts import ADDRESS
+from provenance.ledger.accounts import EXTERNAL as TYPE
 from provenance.ledger.hexadecimal import checksum, parse_bytes
 from provenance.ledger.jsonrpc import JsonRpc, RpcError, check_url
 from provenance.ledger.node_errors import is_unknown_method
 from provenance.ledger.rlp import Item, decode, decode_number
 
-TYPE = "urn:prov:external-account:v1"
-ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 SIGN_SECONDS = 300.0
 """A person may have to press a button."""
 
@@ -168,15 +167,10 @@ class ExternalAccount:
         )
 
 
-def is_external(raw: Any) -> bool:
-    """Whether the content of an account's file names an external signer."""
-    return isinstance(raw, dict) and raw.get("type") == TYPE
-
-
 def parse_external(name: str, raw: dict[str, Any]) -> ExternalAccount:
     """Reads the content of an account's file strictly; raises FormatError, or UsageError for a URL elsewhere."""
     what = f"the account {name} does not name an external signer"
-    if not is_external(raw) or set(raw) not in ({"type", "address", "command"}, {"type", "address", "url"}):
+    if raw.get("type") != TYPE or set(raw) not in ({"type", "address", "command"}, {"type", "address", "url"}):
         raise FormatError(what, expected=f'type "{TYPE}", an address, and a command or a url')
     address, command, url = raw["address"], raw.get("command"), raw.get("url")
     if not isinstance(address, str) or not ADDRESS.fullmatch(address):

@@ -75,12 +75,19 @@ def read_right(home: Home, token: int, account: str) -> Right:
             return right_at(source, source.final_header(), token, account.lower(), int(time.time()))
         finally:
             source.close()
+    if home.chain.kind == "rpc":
+        from provenance.ledger.node_reader import open_rpc_reader
+
+        node = open_rpc_reader(home)
+        try:
+            return node.right(token, account)
+        finally:
+            node.close()
     from provenance.ledger import open_reader
-    from provenance.ledger.node_reader import NodeReader
 
     reader = open_reader(home)
     try:
-        return reader.right(token, account) if isinstance(reader, NodeReader) else fold_right(reader, token, account)
+        return fold_right(reader, token, account)
     finally:
         reader.close()
 

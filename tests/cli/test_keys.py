@@ -90,6 +90,33 @@ def test_no_key_is_wrapped_without_a_licence(world: SealedWorld) -> None:
     assert "prov license grant" in refused.stderr
 
 
+def test_a_sale_wraps_the_key_and_hands_it_over_when_the_voucher_is_redeemed(
+    world: SealedWorld, tmp_path: Path
+) -> None:
+    token, paper, key = str(world.token.token), tmp_path / "voucher.json", tmp_path / "key.json"
+    sold = prov("license", "sell", token, "stranger", "--price", "5", "--out", str(paper))
+    assert f"wrapped for {world.stranger.address}" in sold.stderr
+    assert world.stranger.address in {each["account"] for each in told("keys", "list")}
+    assert "holds no licence" in prov("keys", "wrap", token, "--to", "stranger", expect=1).stderr
+    prov("license", "redeem", str(paper), "--max-price", "5", "--as", "stranger")
+    prov("keys", "wrap", token, "--to", "stranger", "--out", str(key))
+    assert told("keys", "add", str(key), "--as", "stranger")["account"] == world.stranger.address
+
+
+def test_a_seller_who_trusts_the_licensee_writes_the_key_beside_the_voucher(world: SealedWorld, tmp_path: Path) -> None:
+    token, paper, key = str(world.token.token), tmp_path / "voucher.json", tmp_path / "key.json"
+    sold = told("license", "sell", token, "stranger", "--out", str(paper), "--key-out", str(key))
+    assert sold["key_file"] == str(key)
+    assert told("keys", "add", str(key), "--as", "stranger")["account"] == world.stranger.address
+    # An address alone cannot be wrapped to, and then nothing is sold by halves.
+    other = tmp_path / "other.json"
+    refused = prov(
+        "license", "sell", token, "0x" + "12" * 20, "--out", str(other), "--key-out", str(key), expect=1
+    ).stderr
+    assert "no key of token" in refused
+    assert not other.exists()
+
+
 def test_an_address_alone_cannot_be_wrapped_to(world: SealedWorld) -> None:
     refused = prov("keys", "wrap", str(world.token.token), "--to", "0x" + "12" * 20, expect=2)
     assert "an address alone cannot be encrypted to" in refused.stderr

@@ -13,9 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cli import account, chain, income, model, operator, vouchers
+from cli import chain, income, model, operator, roots, vouchers
+from cli.main import main
 from contracts.anvil import find_anvil, running_anvil
 from provenance.home import Home
+from provenance.identity import create_issuer
 from provenance.ledger import open_ledger
 from provenance.ledger.accounts import load_account
 from provenance.ledger.jsonrpc import JsonRpc
@@ -23,7 +25,7 @@ from provenance.ledger.licences import NEVER
 
 GROUPS = {
     "chain": chain,
-    "account": account,
+    "account": roots,
     "license": vouchers,
     "model": model,
     "income": income,
@@ -154,6 +156,58 @@ def test_a_buyer_says_which_offer_and_how_much(home: Home, token: str) -> None:
     prov(*buy, "--offer", "1", "--currency", "dollars", expect=2)
     paid = prov(*buy, "--offer", "1", "--max-price", "0.01 ether").stdout
     assert "paid  0.01 ether for 30 days, not commercial, 7 days' grace to anchor" in paid
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["1", "licensee"], 0),
+        (["1", "licensee", "--json"], 0),
+        (["--json", "1", "--as", "licensee"], 0),
+        (["1", "--details"], 0),
+        (["1", "0x" + "11" * 20], 1),
+        (["9", "licensee", "--json"], 1),
+        (["1", "nobody"], 2),
+        (["1", "--as", "nobody"], 1),
+        (["0"], 2),
+        (["1", "--as"], 2),
+        (["1", "licensee", "maker"], 2),
+        (["1", "--as=licensee", "--json"], 0),
+        (["--help"], 0),
+        ([], 2),
+    ],
+)
+def test_a_check_says_the_same_however_its_arguments_are_read(
+    home: Home,
+    token: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+) -> None:
+    prov("license", "grant", token, "licensee", "--days", "30")
+    by_typer = prov("license", "check", *arguments, expect=code)
+    monkeypatch.setattr(sys, "argv", ["prov", "license", "check", *arguments])
+    try:
+        main()
+        found = 0
+    except SystemExit as ended:
+        found = int(ended.code or 0)
+    told_here = capsys.readouterr()
+    assert found == code
+    assert told_here.out.split("Usage:")[0] == by_typer.stdout.split("Usage:")[0]
+    assert bool(told_here.err) == bool(by_typer.stderr)
+
+
+def test_a_plain_check_imports_neither_pydantic_nor_http(home: Home, token: str) -> None:
+    script = (
+        "import sys, cli.main; sys.argv = ['prov', 'license', 'check', '1']; cli.main.main();"
+        "print({'pydantic', 'http.client', 'Crypto', 'eth', 'web3'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_a_withdrawn_adapter_and_one_that_is_not_there_are_told_apart(home: Home, token: str) -> None:
@@ -298,6 +352,27 @@ def test_account_shows_its_money(home: Home) -> None:
     assert told("account", "fund", "maker")["balance"] == str(10**21)
     assert "1000 ether" in prov("account", "show").stdout
     assert "owes" in prov("income", "withdraw", expect=1).stderr
+
+
+def test_a_root_is_registered_revoked_and_stays_so(home: Home, tmp_path: Path) -> None:
+    assert "no root certificate" in prov("account", "roots").stdout
+    registered = told("account", "register-root", "0A" * 32, "--valid-from", "2026-01-31T12:00:00Z")
+    assert (registered["root"], registered["valid_from"]) == ("0a" * 32, 1_769_860_800)
+    assert told("account", "roots") == told("account", "roots", "maker") == [registered]
+    revoked = told("account", "revoke-root", "0a" * 32, "--reason", "the key was stolen")
+    assert revoked["revoked_at"] >= registered["valid_from"]
+    assert "revoked 20" in prov("account", "roots").stdout
+    assert told("account", "show")["issuers"] == []
+    assert "stays revoked" in prov("account", "register-root", "0a" * 32, expect=1).stderr
+    assert "cannot be revoked" in prov("account", "revoke-root", "0a" * 32, "--reason", "again", expect=1).stderr
+
+
+def test_a_root_is_named_by_its_file_too(home: Home, tmp_path: Path) -> None:
+    issuer = create_issuer(home, name="Studio")
+    root = home.path / "identity" / "root.pem"
+    assert told("account", "register-root", str(root))["root"] == issuer.root_digest
+    prov("account", "register-root", str(tmp_path / "none.pem"), expect=2)
+    prov("account", "register-root", "0b" * 32, "--valid-from", "yesterday", expect=2)
 
 
 def test_passphrase_comes_from_the_environment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
