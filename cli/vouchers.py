@@ -128,6 +128,8 @@ def redeem(
         signed = SignedVoucher.parse(read_file(voucher, limit=MAX_BYTES), str(voucher))
         with acting(account) as (_, ledger, signer):
             require_ledger(signed, ledger.identity)
+            if signed.voucher.licensee != signer.address:
+                note(f"the licence is for {signed.voucher.licensee}; {signer.address} pays for it")
             licence = ledger.redeem(
                 signer, signed.voucher, signed.signature, max_price=most, currency=currency_of(currency)
             )

@@ -14,7 +14,7 @@ from provenance.errors import LedgerContradiction, LedgerLookupError
 from provenance.home import Home
 from provenance.ledger.abi import decode_log, event_topics
 from provenance.ledger.folds import fold_batch
-from provenance.ledger.licences import Licence
+from provenance.ledger.licences import Licence, Offer
 from provenance.ledger.node import LATEST
 from provenance.ledger.protocol import Batch, ConsentRevocation, IssuerKey, LedgerReader, Stream, Token
 from provenance.ledger.right import Right, right_at
@@ -152,6 +152,13 @@ class NodeReader(LogView):
         with self._checked() as check:
             found = super().consent_revocations(token)
             check.consents(token, found, records)
+            return found
+
+    def _all_offers(self, token: int) -> list[tuple[Offer, bool]]:
+        """Every offer ever made for an adapter, by number, and whether it was left open."""
+        with self._checked() as check:
+            found = super()._all_offers(token)
+            check.offers(token, found)
             return found
 
     @contextmanager

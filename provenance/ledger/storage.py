@@ -34,6 +34,16 @@ LICENCE: Final[Struct] = (
     ("grace", 8),
     ("flags", 8),
 )
+OFFER_PRICE: Final[Struct] = (("currency", 160), ("price", 96))
+OFFER_TERMS: Final[Struct] = (
+    ("seller", 160),
+    ("duration", 40),
+    ("quota", 32),
+    ("flags", 8),
+    ("grace", 8),
+    ("open", 8),
+)
+"""An offer takes two slots: ``OFFER_PRICE``, and ``OFFER_TERMS`` in the next."""
 STREAM: Final[Struct] = (("holder", 160), ("token", 32), ("next", 32), ("batches", 32))
 BATCH: Final[Struct] = (("end", 32), ("block", 40), ("root", 184))
 ISSUER: Final[Struct] = (("valid_from", 40), ("revoked_at", 40))

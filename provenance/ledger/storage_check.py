@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from provenance.errors import LedgerContradiction
 from provenance.ledger.header import Header
-from provenance.ledger.licences import Licence
+from provenance.ledger.licences import Licence, Offer
 from provenance.ledger.proofs import StorageReader
 from provenance.ledger.protocol import Batch, ConsentRevocation, IssuerKey, Stream, Token
 from provenance.ledger.storage import (
@@ -22,6 +22,8 @@ from provenance.ledger.storage import (
     ISSUER,
     LICENCE,
     LICENCE_REVOKED,
+    OFFER_PRICE,
+    OFFER_TERMS,
     ROOT_BYTES,
     STREAM,
     address_of,
@@ -101,6 +103,19 @@ class StorageCheck:
         self._get([slot_of("_licences", each.token, each.licensee) for each in found])
         for each in found:
             self.licence(each.token, each.licensee, each)
+
+    def offers(self, token: int, found: Sequence[tuple[Offer, bool]]) -> None:
+        """Every offer ever made must have been shown, with its terms, and as open or closed as it is."""
+        self._same(f"adapter {token}, its offers", self._read(slot_of("_lastOffer", token)), len(found))
+        slots = [slot_of("_offers", token, each.number) for each, _ in found]
+        values = self._get([slot + part for slot in slots for part in (0, 1)])
+        for slot, (each, is_open) in zip(slots, found, strict=True):
+            price, kept = unpack(values[slot], OFFER_PRICE), unpack(values[slot + 1], OFFER_TERMS)
+            terms = each.terms
+            told = (terms.currency, terms.price, each.seller, terms.duration, terms.quota, terms.flags, terms.grace)
+            numbers = (kept["duration"], kept["quota"], kept["flags"], kept["grace"])
+            stored = (address_of(price["currency"]), price["price"], address_of(kept["seller"]), *numbers)
+            self._same(f"offer {each.number} of adapter {token}", (*stored, bool(kept["open"])), (*told, is_open))
 
     def streams(self, found: Sequence[Stream]) -> None:
         """Every stream there is must have been shown, as storage says."""

@@ -104,9 +104,7 @@ class LogView:
         adapter = self.token(token)
         if adapter.revoked_at is not None or adapter.taken_down_at is not None:
             return ()
-        closed = {each.values["offerId"] for each in self._events("OfferClosed", token)}
-        made = [fold_offer(each) for each in self._events("OfferMade", token)]
-        return tuple(each for each in made if each.number not in closed and each.seller == adapter.owner)
+        return tuple(each for each, is_open in self._all_offers(token) if is_open and each.seller == adapter.owner)
 
     def offer(self, token: int, number: int | None = None) -> Offer | None:
         """One standing offer, or the latest; None if there is none; raises LedgerLookupError."""
@@ -200,6 +198,12 @@ class LogView:
             )
             for each in self._events("ConsentRevoked", token)
         )
+
+    def _all_offers(self, token: int) -> list[tuple[Offer, bool]]:
+        """Every offer ever made for an adapter, by number, and whether it was left open."""
+        closed = {each.values["offerId"] for each in self._events("OfferClosed", token)}
+        made = [fold_offer(each) for each in self._events("OfferMade", token)]
+        return [(each, each.number not in closed) for each in made]
 
     def _licence(self, token: int, account: str) -> Licence | None:
         events = [event for name in LICENCE_EVENTS for event in self._events(name, token, account)]

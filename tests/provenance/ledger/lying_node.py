@@ -83,6 +83,11 @@ def serving(respond: Callable[[Any], Any], status: int = 200) -> Iterator[str]:
                 # The client had enough, as it should.
                 self.close_connection = True
 
+        def finish(self) -> None:
+            # Whoever had enough is gone before the last piece is.
+            with suppress(OSError):
+                super().finish()
+
         def log_message(self, *arguments: Any) -> None:
             """Quiet."""
 

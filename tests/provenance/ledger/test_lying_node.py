@@ -20,6 +20,7 @@ from provenance.home import Home
 from provenance.ledger import open_ledger, open_reader, settlement, transport
 from provenance.ledger.accounts import KeystoreAccount, account_from_key
 from provenance.ledger.jsonrpc import JsonRpc
+from provenance.ledger.licences import Terms
 from provenance.ledger.right import read_right
 from provenance.ledger.rpc import deploy_contract
 from provenance.ledger.storage import slot_of
@@ -43,6 +44,7 @@ from tests.provenance.ledger.lying_node import Bytes, Lie, Refusal, Renamed, hon
 pytestmark = pytest.mark.anvil
 
 BATCHES = 3
+DAY = 24 * 3600
 CID = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 STRANGER = "0x" + "77" * 20
 RECORD, ROOT = "0c" * 32, "0a" * 32
@@ -84,6 +86,9 @@ def build(url: str, folder: Path) -> World:
     ledger.mint(maker, weights="01" * 32, dataset="02" * 32, base="03" * 32, terms="04" * 32, cid=CID)
     for account in (licensee, revoked):
         ledger.grant(maker, 1, account.address, expires=ledger.now() + 10**6)
+    for price in (100, 200, 300):
+        ledger.make_offer(maker, 1, Terms(price=price, duration=DAY))
+    ledger.close_offer(maker, 1, 2)
     ledger.open_stream(licensee, 1)
     for number in range(BATCHES):
         ledger.anchor(licensee, stream=1, first=10 * number, count=10, root=f"{number + 1:02x}" * 32, cid=CID)
@@ -163,6 +168,27 @@ def ask_roots(world: World, home: Home) -> None:
         assert reader.issuers(world.maker.address) == frozenset()
     finally:
         reader.close()
+
+
+def ask_offers(_world: World, home: Home) -> None:
+    reader = open_reader(home)
+    try:
+        assert [(each.number, each.terms.price) for each in reader.offers(1)] == [(1, 100), (3, 300)]
+    finally:
+        reader.close()
+
+
+def ask_unproved_offers(world: World, home: Home) -> None:
+    ask_offers(world, home.with_chain(replace(home.chain, proofs=False, receipts=False)))
+
+
+def buy(world: World, home: Home) -> None:
+    """A purchase by who read two offers and means the only one it is shown."""
+    ledger = open_ledger(home)
+    try:
+        ledger.buy(world.revoked, 1)
+    finally:
+        ledger.close()
 
 
 def ask_twice(world: World, home: Home) -> None:
@@ -344,6 +370,31 @@ ROWS: list[tuple[str, Ask, Lie, type[ProvenanceError], str]] = [
         logs(lambda _found: [], topic("IssuerRevoked")),
         LedgerContradiction,
         f"root {ROOT}",
+    ),
+    ("an offer withheld", ask_offers, logs(lambda found: found[1:], topic("OfferMade")), LedgerContradiction, "offers"),
+    (
+        "the cheaper offer withheld from a buyer",
+        buy,
+        logs(lambda found: found[2:], topic("OfferMade")),
+        LedgerContradiction,
+        "its offers",
+    ),
+    (
+        "an offer's closing withheld",
+        ask_offers,
+        logs(lambda _found: [], topic("OfferClosed")),
+        LedgerContradiction,
+        "offer 2 of adapter 1",
+    ),
+    (
+        "an offer at another price, without proofs",
+        ask_unproved_offers,
+        logs(
+            lambda found: [{**e, "data": e["data"].replace(f"{300:064x}", f"{3:064x}")} for e in found],
+            topic("OfferMade"),
+        ),
+        LedgerContradiction,
+        "offer 3 of adapter 1",
     ),
     ("forged log", ask_batches, FORGED, LedgerContradiction, "other logs than its blocks hold"),
     ("altered log", ask_batches, REVERSED_ROOT, LedgerContradiction, "other logs than its blocks hold"),
@@ -584,6 +635,8 @@ def test_head_that_stays_behind_does_not_hide_what_was_seen(world: World, tmp_pa
         ask_licensees,
         ask_consents,
         ask_roots,
+        ask_offers,
+        ask_unproved_offers,
         ask_twice,
         send,
     ],
