@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     anchor,
+    bench,
     bundle,
     chain,
     dataset,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[..., None] | typer.Typer] = {
     "recover": recover.command,
     "resolve": resolve.app,
     "policy": policy.app,
+    "bench": bench.app,
     "account": roots.app,
     "store": store.app,
     "chain": chain.app,

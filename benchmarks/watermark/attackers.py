@@ -1,0 +1,199 @@
+"""An attacker with 1 to 10,000 marked pictures of one issuer, without the key: what that is worth.
+
+Three estimates: the mean residual; the mean power spectrum's excess over unmarked pictures; the mean residual folded at
+the period that the mean autocorrelation shows. Each is held against the true pattern of new pictures, used to remove
+the mark from marked ones, and added to clean ones to forge it. Patterns are subtracted to remove; with a spectrum the
+frequencies that stand out are damped, and random phases are added to forge. A fourth, noise in the same band, says what
+the same change does without any knowledge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+import safety.watermark
+from benchmarks.watermark.gathering import HIGH_PASS, SECRET_KEY, Gathered, deviation_of, luma_of, serial, subject
+from benchmarks.watermark.quality import psnr
+from benchmarks.watermark.summary import Summary
+from benchmarks.watermark.threads import one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MEAN, SPECTRUM, FOLDED, NOISE = "mean residual", "power spectrum", "folded", "noise only"
+# The attacker may change a picture more than the mark did.
+CHANGES_DB = (42.0, 36.0)
+# A lag counts as a period when it stands that many deviations above the other lags.
+CLEAR, SHORTEST_PERIOD = 8.0, 16
+USUAL_PERIOD = 128
+DETECTED = 1e-6
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A new picture of the issuer: clean, marked, the number in it and the pattern, evened out, (S, S)."""
+
+    clean: NDArray[np.uint8]
+    marked: NDArray[np.uint8]
+    number: int
+    pattern: NDArray[np.float64]
+
+
+def victims(name: str, side: int, count: int, after: int) -> list[Victim]:
+    """Pictures that the attacker did not gather from."""
+    found = []
+    for number in range(after, after + count):
+        clean = subject(number, side)
+        marked = safety.watermark.embed(clean, serial(number), SECRET_KEY, backend=name)
+        change = (luma_of(marked) - luma_of(clean)).astype(np.float64)
+        level = np.sqrt(cv2.GaussianBlur(change**2, (0, 0), 8.0)) + 0.1
+        found.append(Victim(clean, marked, serial(number), change / level))
+    return found
+
+
+def read_exactly(name: str, new: Sequence[Victim]) -> int:
+    """How many of the marked pictures are read before anything is done to them."""
+    return sum(safety.watermark.detect(v.marked, SECRET_KEY, backend=name).payload == v.number for v in new)
+
+
+def tried(name: str, gathered: Gathered, new: Sequence[Victim]) -> Iterator[Summary]:
+    """One row for each estimate."""
+    lag, clearness = strongest_lag(gathered)
+    period = lag if clearness >= CLEAR else USUAL_PERIOD
+    estimates = {
+        MEAN: gathered.residual,
+        SPECTRUM: with_excess_spectrum(gathered),
+        FOLDED: folded(gathered.residual, period),
+        NOISE: noise_like(gathered),
+    }
+    with one_thread():
+        for method, estimate in estimates.items():
+            damping = standing_out(gathered) if method == SPECTRUM else None
+            yield {
+                "pictures": gathered.count,
+                "estimate": method,
+                "period": period if method == FOLDED else None,
+                "lag": lag,
+                "clearness": round(clearness, 1),
+                "correlation": _mean_correlation(estimate, new, shifts=method == FOLDED),
+                **{f"{change:g} dB": _worth(name, estimate, damping, change, new) for change in CHANGES_DB},
+                "victims": len(new),
+            }
+
+
+def strongest_lag(gathered: Gathered) -> tuple[int, float]:
+    """The lag along either axis at which residuals resemble themselves most, and by how many deviations.
+
+    From the mean autocorrelation of marked pictures, less that of unmarked ones.
+    """
+    side = gathered.residual.shape[0]
+    excess = np.fft.irfft2((gathered.power - gathered.unmarked_power) / gathered.count, s=(side, side))
+    deviation = 1.4826 * float(
+        np.median(np.abs(excess[SHORTEST_PERIOD:-SHORTEST_PERIOD, SHORTEST_PERIOD:-SHORTEST_PERIOD]))
+    )
+    lags = np.arange(SHORTEST_PERIOD, side // 2 + 1)
+    axes = np.stack([np.abs(excess[0, lags]), np.abs(excess[lags, 0])])
+    _, best = np.unravel_index(int(np.argmax(axes)), axes.shape)
+    return int(lags[best]), float(axes.max() / deviation) if deviation > 0 else 0.0
+
+
+def with_excess_spectrum(gathered: Gathered) -> NDArray[np.float64]:
+    """A pattern whose spectrum is what marked pictures have more than unmarked ones; its phases are random."""
+    excess = np.sqrt(np.maximum(gathered.power - gathered.unmarked_power, 0.0) / gathered.count)
+    return _with_random_phases(excess, gathered.residual.shape[0])
+
+
+def standing_out(gathered: Gathered) -> NDArray[np.float64]:
+    """(S, S/2+1) in [0, 1]: the mark's share of the power at each frequency, as a Wiener filter would take it."""
+    return np.clip(1.0 - gathered.unmarked_power / np.maximum(gathered.power, 1e-12), 0.0, 1.0)
+
+
+def noise_like(gathered: Gathered) -> NDArray[np.float64]:
+    """Noise in the band of the excess, the same in all directions: nothing of the key."""
+    side = gathered.residual.shape[0]
+    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    rings = np.minimum((radius * side).astype(int), side // 2)
+    excess = np.maximum(gathered.power - gathered.unmarked_power, 0.0)
+    level = np.bincount(rings.ravel(), weights=excess.ravel()) / np.bincount(rings.ravel())
+    return _with_random_phases(np.sqrt(level)[rings], side)
+
+
+def folded(residual: NDArray[np.float64], period: int) -> NDArray[np.float64]:
+    """The mean over all shifts by whole periods, laid out again over the picture."""
+    side = residual.shape[0]
+    rows, columns = np.arange(side) % period, np.arange(side) % period
+    place = rows[:, None] * period + columns[None]
+    counts = np.maximum(np.bincount(place.ravel(), minlength=period * period), 1)
+    mean = np.bincount(place.ravel(), weights=residual.ravel(), minlength=period * period) / counts
+    return np.asarray(mean[place])
+
+
+def _with_random_phases(magnitudes: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    white = np.fft.rfft2(np.random.default_rng(7).standard_normal((side, side)))
+    return np.fft.irfft2(magnitudes * white / np.maximum(np.abs(white), 1e-9), s=(side, side))
+
+
+def _worth(
+    name: str,
+    estimate: NDArray[np.float64],
+    damping: NDArray[np.float64] | None,
+    change: float,
+    new: Sequence[Victim],
+) -> Summary:
+    removed = [
+        _added(victim.marked, -estimate, change) if damping is None else _damped(victim.marked, damping, change)
+        for victim in new
+    ]
+    forged = [_added(victim.clean, estimate, change) for victim in new]
+    readings = [safety.watermark.detect(picture, SECRET_KEY, backend=name) for picture in removed]
+    forgeries = [safety.watermark.detect(picture, SECRET_KEY, backend=name) for picture in forged]
+    return {
+        "psnr": round(float(np.mean([psnr(v.marked, picture) for v, picture in zip(new, removed, strict=True)])), 1),
+        "exact after": sum(found.payload == v.number for v, found in zip(new, readings, strict=True)),
+        "forged payload": sum(found.payload is not None for found in forgeries),
+        "forged detected": sum(found.p_value < DETECTED for found in forgeries),
+        "least p": float(min(found.p_value for found in forgeries)),
+    }
+
+
+def _mean_correlation(estimate: NDArray[np.float64], new: Sequence[Victim], *, shifts: bool) -> float:
+    return round(float(np.mean([_correlation(estimate, victim.pattern, shifts=shifts) for victim in new])), 4)
+
+
+def _correlation(estimate: NDArray[np.float64], pattern: NDArray[np.float64], *, shifts: bool) -> float:
+    a, b = estimate - estimate.mean(), pattern - pattern.mean()
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if size == 0:
+        return 0.0
+    if not shifts:
+        return float(np.sum(a * b)) / size
+    # A folded tile may have its origin anywhere: the best of all shifts is what the attacker could hope for.
+    return float(np.max(np.abs(np.fft.irfft2(np.fft.rfft2(a) * np.conj(np.fft.rfft2(b)), s=a.shape)))) / size
+
+
+def _added(pixels: NDArray[np.uint8], estimate: NDArray[np.float64], change_db: float) -> NDArray[np.uint8]:
+    """The estimate, stronger where the picture is busy as the mark is, at that PSNR before clipping."""
+    luma = luma_of(pixels)
+    shaped = estimate * np.sqrt(deviation_of(luma - cv2.GaussianBlur(luma, (0, 0), HIGH_PASS)))
+    return _changed(pixels, shaped, change_db, most=np.inf)
+
+
+def _damped(pixels: NDArray[np.uint8], shares: NDArray[np.float64], change_db: float) -> NDArray[np.uint8]:
+    """The frequencies damped by their shares, at most wholly, at that PSNR or better."""
+    luma = luma_of(pixels).astype(np.float64)
+    standing = np.fft.irfft2(shares * np.fft.rfft2(luma - luma.mean()), s=luma.shape)
+    return _changed(pixels, -standing, change_db, most=1.0)
+
+
+def _changed(
+    pixels: NDArray[np.uint8], change: NDArray[np.float64], change_db: float, *, most: float
+) -> NDArray[np.uint8]:
+    level = float(np.sqrt(np.mean(change**2)))
+    factor = min(255 * 10 ** (-change_db / 20) / level, most) if level > 0 else 0.0
+    changed: NDArray[np.uint8] = np.clip(np.rint(pixels + factor * change[..., None]), 0, 255).astype(np.uint8)
+    return changed

@@ -1,0 +1,51 @@
+"""The null decisions as Markdown, and the thresholds that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.watermark.null import BINS_A_DECADE, RANDOM_KEYS, TRUE_KEY
+from benchmarks.watermark.summary import Summary
+from benchmarks.watermark.tables import row, rule
+
+FALSE_POSITIVES = 1e-3
+
+
+def lines(null: Summary) -> Iterator[str]:
+    """One row for each system and series."""
+    yield (
+        f"`{RANDOM_KEYS}`: keys that wrote nothing into the picture, half of the pictures being marked under another "
+        f"key. `{TRUE_KEY}`: unmarked pictures, each decision on another crop, size, turn and compression of one. "
+        "Every p-value that was computed is one decision. Bounds are Clopper and Pearson's, one-sided, 95 %."
+    )
+    yield ""
+    yield from row(
+        "backend", "series", "decisions", "pictures", "p < 1e-3", "p < 1e-6", "p < 1e-9", "bound at 1e-6", "smallest"
+    )
+    yield rule("ll" + "r" * 7)
+    for name, of in null["systems"].items():
+        for kind, found in (("both", of), *of["series"].items()):
+            yield from row(
+                f"`{name}`",
+                kind,
+                f"{found['decisions']:,}",
+                str(found["pictures"]),
+                *(f"{found['below'][threshold]:,}" for threshold in ("0.001", "1e-06", "1e-09")),
+                f"{found['bound']['1e-06']:.1e}",
+                f"{found['smallest']:.1e}",
+            )
+
+
+def thresholds(null: Summary | None) -> dict[str, float]:
+    """For each system the log10 of the largest p-value that at most one null decision in 1,000 stays below."""
+    return {name: threshold(of) for name, of in null["systems"].items()} if null else {}
+
+
+def threshold(of: Summary) -> float:
+    """The upper edge, in log10, of the highest bin up to which lies at most 0.1 % of the decisions."""
+    counts = {int(edge): count for edge, count in of["histogram"].items()}
+    seen, edge = 0, min(*counts, 0) - 1
+    while edge < -1 and seen + counts.get(edge + 1, 0) <= FALSE_POSITIVES * of["decisions"]:
+        edge += 1
+        seen += counts.get(edge, 0)
+    return edge / BINS_A_DECADE

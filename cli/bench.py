@@ -1,0 +1,61 @@
+"""`prov bench`: measure what the README claims, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import emit, progress, refusals
+
+app = typer.Typer(help="Measure on this machine what is claimed.", no_args_is_help=True, rich_markup_mode=None)
+# With a callback, one command alone still is a command of a group.
+app.callback()(lambda: None)
+
+ImagesOption = Annotated[Path | None, typer.Option(help="A folder of PNG, JPEG or WebP pictures of your own.")]
+BackendsOption = Annotated[str, typer.Option(help="Backends, with commas: pixel, dwtDctSvd, rivaGan, rivaGan32.")]
+QuickOption = Annotated[bool, typer.Option("--quick", help="A few pictures and attacks: minutes, not hours.")]
+MostOption = Annotated[int | None, typer.Option("--n", min=1, help="At most so many pictures of each kind.")]
+NullOption = Annotated[int | None, typer.Option(min=1, help="Make N null decisions instead: keys that wrote nothing.")]
+AttackersOption = Annotated[
+    bool,
+    typer.Option("--attackers", help="Instead: what an attacker learns from many marked pictures (--n: how many)."),
+]
+OutOption = Annotated[Path, typer.Option(help="Folder for watermark.md, watermark.json and the plots.")]
+WorkOption = Annotated[Path, typer.Option(help="Folder in which a stopped run finds what it had done.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Processes; times are always taken on one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
+@app.command()
+def watermark(
+    images: ImagesOption = None,
+    backends: BackendsOption = "pixel,dwtDctSvd,rivaGan",
+    quick: QuickOption = False,
+    most: MostOption = None,
+    null: NullOption = None,
+    attackers: AttackersOption = False,
+    out: OutOption = Path("docs"),
+    work: WorkOption = Path(".work/bench-watermark"),
+    jobs: JobsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Mark pictures with every backend, attack them, read them, and write what came of it as tables and plots.
+
+    Example: prov bench watermark --quick --backends dwtDctSvd --out bench-output
+    """
+    with refusals():
+        from benchmarks.watermark.scope import Scope
+        from benchmarks.watermark.session import Session, attackable
+        from benchmarks.watermark.systems import chosen
+
+        systems = chosen(backends)
+        session = Session(out, work, jobs, progress)
+        if null is not None:
+            made = session.null(systems, null)
+        elif attackers:
+            made = session.attackers(attackable(systems), quick=quick, most=most)
+        else:
+            made = session.trials(Scope(systems, images, quick, most))
+    emit(made, f"written to {out / 'watermark.md'}", as_json=as_json)
