@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EMBED, ALIGNED, GEOMETRY, UNMARKED = "embed", "detect aligned", "detect after geometry", "detect unmarked"
 TIMED = (EMBED, ALIGNED, GEOMETRY, UNMARKED)
 AFTER = {ALIGNED: (NONE, "JPEG 50"), GEOMETRY: (AFTER_GEOMETRY, "crop to 0.4", "scale 0.5")}
-ROUNDS, LONG = 5, 1000.0
+ROUNDS, LONG = 5, 500.0
 SIDES = (256, 512, 1024, 2048, 4096, 8192)
 
 
@@ -84,7 +84,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def _median(action: Callable[[], Any]) -> tuple[float, Any]:
-    # The first call makes patterns that later ones keep; where it takes a second, what it makes does not matter.
+    # The first call makes patterns that later ones keep; where it takes long, what it makes does not matter.
     taken, result = _once(action)
     if taken > LONG:
         return taken, result
