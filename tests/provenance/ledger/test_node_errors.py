@@ -171,6 +171,10 @@ def test_status_without_an_error_object_is_unavailable(body: bytes) -> None:
         rpc.close()
 
 
+def test_words_of_a_node_do_not_move_the_cursor() -> None:
+    assert str(RpcError({"message": "busy\x1b[2J\u202enow"})) == "busy [2J now"
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from([HEX, "execution reverted: x"]),
     lambda children: (

@@ -31,6 +31,27 @@ def test_unknown_revert_data_is_reported_as_it_came(data: bytes) -> None:
     assert error.found == (f"0x{data.hex()}" if data else "no reason given")
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("4e487b71" + f"{0x11:064x}", "the contract called failed: a number grew too large or fell below zero"),
+        ("4e487b71" + f"{0x51:064x}", "the contract called failed: 0x51"),
+        (
+            "e450d38c" + f"{'11' * 20:0>64}" + f"{5:064x}" + f"{9:064x}",
+            f"0x{'11' * 20} has 5 of the token's smallest unit, and needs 9",
+        ),
+        ("94280d62" + f"{'22' * 20:0>64}", f"0x{'22' * 20} cannot be let take the token"),
+        (
+            "08c379a0" + f"{32:064x}" + f"{7:064x}" + b"no\x1b[2J!".hex().ljust(64, "0"),
+            "the contract called says: no\ufffd[2J!",
+        ),
+    ],
+)
+def test_errors_of_tokens_and_of_the_language_are_told_in_words(data: str, sentence: str) -> None:
+    assert refusal(bytes.fromhex(data)).what == sentence
+    assert refusal(bytes.fromhex(data)[:-33]).found == f"0x{data[:-66]}"
+
+
 def test_truncated_arguments_do_not_hide_the_refusal() -> None:
     selector = bytes.fromhex(load_artifact().errors["AdapterWeightsTaken"].selector)
     assert isinstance(refusal(selector + b"\0" * 5), LedgerRefused)
