@@ -269,6 +269,15 @@ def _text(reader: LedgerReader, token: Token) -> str:
     ]
     lines += [offer_text(each) for each in reader.offers(token.token)] or ["offers    none stands"]
     lines += [f"parent    token {each.token}, {each.share / 100:g} % of sales" for each in token.parents]
+    shares = token.shares
+    if shares.contributors:
+        lines.append(
+            f"shares    {shares.contributors / 100:g} % of sales to contributors, root {shares.contributors_root}"
+        )
+    if shares.royalty:
+        lines.append(f"royalty   {shares.royalty / 100:g} % asked on resale")
+    if shares.derivable:
+        lines.append(f"derived   adapters may be made from it, for {shares.derivative / 100:g} % of their sales")
     if token.taken_down_at is not None:
         lines.append(f"down      taken down {format_date(token.taken_down_at)}, reason sha256 {token.takedown_reason}")
     if token.revoked_at is not None:

@@ -21,7 +21,7 @@ from provenance.identity import create_issuer
 from provenance.ledger import open_ledger
 from provenance.ledger.accounts import load_account
 from provenance.ledger.jsonrpc import JsonRpc
-from provenance.ledger.licences import NEVER
+from provenance.ledger.licences import NEVER, Shares
 
 GROUPS = {
     "chain": chain,
@@ -335,6 +335,25 @@ def test_model_is_shown_listed_handed_on_and_withdrawn(home: Home, token: str) -
     assert told("model", "transfer", token, "licensee")["owner"] == told("account", "list")[0]["address"]
     assert told("model", "revoke", token, "--reason", "objection")["reason"] == "objection"
     assert "revoked" in prov("model", "list").stdout
+
+
+def test_a_model_shows_who_shares_in_its_sales(home: Home) -> None:
+    ledger = open_ledger(home)
+    shares = Shares(derivable=True, royalty=250, derivative=1000, contributors=2000, contributors_root="5e" * 32)
+    ledger.mint(
+        load_account(home),
+        weights="01" * 32,
+        dataset="02" * 32,
+        base="03" * 32,
+        terms="04" * 32,
+        cid="bafy",
+        shares=shares,
+    )
+    ledger.close()
+    shown = prov("model", "show", "1").stdout
+    assert f"shares    20 % of sales to contributors, root {'5e' * 32}" in shown
+    assert "royalty   2.5 % asked on resale" in shown
+    assert "adapters may be made from it, for 10 % of their sales" in shown
 
 
 def test_unknown_token_is_refused_with_what_to_do(home: Home) -> None:
