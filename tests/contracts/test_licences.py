@@ -113,10 +113,10 @@ def test_paid_licence_is_not_mixed_with_one_under_other_terms(world: World, toke
     world.ledger.buy(world.licensee, token)
     world.ledger.make_offer(world.maker, token, Terms(price=1, duration=DAY))
     with pytest.raises(LedgerRefused, match=r"paid for a licence .* under other terms \(offer 1\)"):
-        world.ledger.buy(world.licensee, token)
-    assert world.ledger.buy(world.licensee, token, number=1).offer == 1
+        world.ledger.buy(world.licensee, token, number=2)
+    assert world.ledger.buy(world.licensee, token).offer == 1
     world.ledger.renounce(world.licensee, token)
-    assert world.ledger.buy(world.licensee, token).offer == 2
+    assert world.ledger.buy(world.licensee, token, number=2).offer == 2
 
 
 def test_purchase_never_takes_away_what_a_licence_allows(world: World) -> None:
@@ -124,11 +124,12 @@ def test_purchase_never_takes_away_what_a_licence_allows(world: World) -> None:
     wide = Terms(quota=0, commercial=True)
     world.ledger.grant(world.maker, token, world.licensee.address, expires=world.ledger.now() + DAY, terms=wide)
     for narrow in (Terms(price=1, duration=DAY), Terms(price=1, duration=DAY, commercial=True, quota=5)):
-        world.ledger.make_offer(world.maker, token, narrow)
+        made = world.ledger.make_offer(world.maker, token, narrow)
         with pytest.raises(LedgerRefused, match="may not shrink"):
-            world.ledger.buy(world.licensee, token)
-    world.ledger.make_offer(world.maker, token, Terms(price=1, duration=DAY, commercial=True, transferable=True))
-    assert world.ledger.buy(world.licensee, token).transferable
+            world.ledger.buy(world.licensee, token, number=made.number)
+    wider = Terms(price=1, duration=DAY, commercial=True, transferable=True)
+    made = world.ledger.make_offer(world.maker, token, wider)
+    assert world.ledger.buy(world.licensee, token, number=made.number).transferable
 
 
 def test_only_the_owner_grants_and_revokes(world: World, token: int) -> None:
