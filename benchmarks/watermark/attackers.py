@@ -18,6 +18,7 @@ import numpy as np
 
 import safety.watermark
 from benchmarks.watermark.gathering import HIGH_PASS, SECRET_KEY, Gathered, deviation_of, luma_of, serial, subject
+from benchmarks.watermark.pool import performed
 from benchmarks.watermark.quality import psnr
 from benchmarks.watermark.summary import Summary
 from benchmarks.watermark.threads import one_thread
@@ -44,6 +45,28 @@ class Victim:
     pattern: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One victim and one estimate, at one size of change."""
+
+    system: str
+    estimate: NDArray[np.float64]
+    damping: NDArray[np.float64] | None
+    change: float
+    victim: Victim
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it."""
+
+    change: float
+    psnr: float
+    still_read: bool
+    forged: bool
+    forged_p: float
+
+
 def victims(name: str, side: int, count: int, after: int) -> list[Victim]:
     """Pictures that the attacker did not gather from."""
     found = []
@@ -61,7 +84,7 @@ def read_exactly(name: str, new: Sequence[Victim]) -> int:
     return sum(safety.watermark.detect(v.marked, SECRET_KEY, backend=name).payload == v.number for v in new)
 
 
-def tried(name: str, gathered: Gathered, new: Sequence[Victim]) -> Iterator[Summary]:
+def tried(name: str, gathered: Gathered, new: Sequence[Victim], jobs: int = 1) -> Iterator[Summary]:
     """One row for each estimate."""
     lag, clearness = strongest_lag(gathered)
     period = lag if clearness >= CLEAR else USUAL_PERIOD
@@ -71,19 +94,20 @@ def tried(name: str, gathered: Gathered, new: Sequence[Victim]) -> Iterator[Summ
         FOLDED: folded(gathered.residual, period),
         NOISE: noise_like(gathered),
     }
-    with one_thread():
-        for method, estimate in estimates.items():
-            damping = standing_out(gathered) if method == SPECTRUM else None
-            yield {
-                "pictures": gathered.count,
-                "estimate": method,
-                "period": period if method == FOLDED else None,
-                "lag": lag,
-                "clearness": round(clearness, 1),
-                "correlation": _mean_correlation(estimate, new, shifts=method == FOLDED),
-                **{f"{change:g} dB": _worth(name, estimate, damping, change, new) for change in CHANGES_DB},
-                "victims": len(new),
-            }
+    for method, estimate in estimates.items():
+        damping = standing_out(gathered) if method == SPECTRUM else None
+        attempts = [Attempt(name, estimate, damping, change, victim) for change in CHANGES_DB for victim in new]
+        outcomes = list(performed(attempted, attempts, jobs))
+        yield {
+            "pictures": gathered.count,
+            "estimate": method,
+            "period": period if method == FOLDED else None,
+            "lag": lag,
+            "clearness": round(clearness, 1),
+            "correlation": _mean_correlation(estimate, new, shifts=method == FOLDED),
+            **{f"{change:g} dB": _worth([one for one in outcomes if one.change == change]) for change in CHANGES_DB},
+            "victims": len(new),
+        }
 
 
 def strongest_lag(gathered: Gathered) -> tuple[int, float]:
@@ -138,26 +162,29 @@ def _with_random_phases(magnitudes: NDArray[np.float64], side: int) -> NDArray[n
     return np.fft.irfft2(magnitudes * white / np.maximum(np.abs(white), 1e-9), s=(side, side))
 
 
-def _worth(
-    name: str,
-    estimate: NDArray[np.float64],
-    damping: NDArray[np.float64] | None,
-    change: float,
-    new: Sequence[Victim],
-) -> Summary:
-    removed = [
-        _added(victim.marked, -estimate, change) if damping is None else _damped(victim.marked, damping, change)
-        for victim in new
-    ]
-    forged = [_added(victim.clean, estimate, change) for victim in new]
-    readings = [safety.watermark.detect(picture, SECRET_KEY, backend=name) for picture in removed]
-    forgeries = [safety.watermark.detect(picture, SECRET_KEY, backend=name) for picture in forged]
+def attempted(attempt: Attempt) -> Outcome:
+    """Removes the mark from the marked picture and forges one in the clean one, and reads both."""
+    victim, change = attempt.victim, attempt.change
+    with one_thread():
+        if attempt.damping is None:
+            removed = _added(victim.marked, -attempt.estimate, change)
+        else:
+            removed = _damped(victim.marked, attempt.damping, change)
+        left = safety.watermark.detect(removed, SECRET_KEY, backend=attempt.system)
+        forged = _added(victim.clean, attempt.estimate, change)
+        found = safety.watermark.detect(forged, SECRET_KEY, backend=attempt.system)
+    return Outcome(
+        change, psnr(victim.marked, removed), left.payload == victim.number, found.payload is not None, found.p_value
+    )
+
+
+def _worth(outcomes: Sequence[Outcome]) -> Summary:
     return {
-        "psnr": round(float(np.mean([psnr(v.marked, picture) for v, picture in zip(new, removed, strict=True)])), 1),
-        "exact after": sum(found.payload == v.number for v, found in zip(new, readings, strict=True)),
-        "forged payload": sum(found.payload is not None for found in forgeries),
-        "forged detected": sum(found.p_value < DETECTED for found in forgeries),
-        "least p": float(min(found.p_value for found in forgeries)),
+        "psnr": round(float(np.mean([outcome.psnr for outcome in outcomes])), 1),
+        "exact after": sum(outcome.still_read for outcome in outcomes),
+        "forged payload": sum(outcome.forged for outcome in outcomes),
+        "forged detected": sum(outcome.forged_p < DETECTED for outcome in outcomes),
+        "least p": min(outcome.forged_p for outcome in outcomes),
     }
 
 

@@ -28,13 +28,14 @@ from benchmarks.watermark.trials import payload_of
 from provenance.errors import UsageError
 from safety.watermark.backend import backend
 from safety.watermark.riva_gan import RivaGan
+from safety.watermark.significance import SMALLEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RANDOM_KEYS, TRUE_KEY = "random keys", "true key"
-# One decision in a hundred is made on another view of a picture under the true key, each a whole detection.
-TRUE_KEY_ONE_IN = 100
+# One decision in so many is made on another view of a picture under the true key, each a whole detection.
+TRUE_KEY_ONE_IN = 200
 KEYS_A_UNIT, KEYS_A_UNIT_ONE_BY_ONE, VIEWS_A_UNIT = 500, 20, 10
 BINS_A_DECADE = 4
 THRESHOLDS = (1e-3, 1e-6, 1e-9)
@@ -101,6 +102,7 @@ def perform(unit: Unit) -> dict[str, Any]:
     """The decisions of one unit, as a histogram of p-values."""
     with one_thread():
         p_values = _under_random_keys(unit) if unit.series == RANDOM_KEYS else _of_views(unit)
+    p_values = [max(p, SMALLEST) for p in p_values]
     bins = Counter(math.ceil(BINS_A_DECADE * math.log10(p)) for p in p_values)
     return {
         **unit.key,

@@ -77,7 +77,7 @@ def page(summary: Summary, folder: Path) -> Iterator[str]:
 
 def _main(summary: Summary, folder: Path) -> Iterator[str]:
     main, first = summary["main"], default_system(summary)
-    yield from ("", f"Measured on {summary['machine']}; one thread for whatever is timed.", "")
+    yield from ("", f"Measured on {summary['machine']}. Times are the processor's, on one thread.", "")
     yield from (f"## Targets: `{first}` on {main}", "")
     yield from tables.targets(summary, first, main)
     yield from ("", "## Cost", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.watermark.report import publish
 from benchmarks.watermark.scope import Scope
 from benchmarks.watermark.summary import Summary
 from benchmarks.watermark.systems import RIVA_GAN, RIVA_GAN_32
+from provenance.errors import Unavailable
 
 Progress = Callable[[str], Callable[[int, int], None]]
 
@@ -23,6 +25,7 @@ ATTACKED_SIDE, QUICK_SIDE = 512, 256
 MARKED, QUICK_MARKED = 10_000, 100
 VICTIMS, QUICK_VICTIMS = 12, 3
 NULL_PICTURES = 24
+NEEDED = ("matplotlib", "skimage", "sklearn", "threadpoolctl")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Session:
     work: Path
     jobs: int
     progress: Progress
+
+    def __post_init__(self) -> None:
+        # Said now, not after hours when the plots are due.
+        missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
+        if missing:
+            raise Unavailable(f"the benchmark needs {', '.join(missing)}", fix="pip install 'prov[bench]'")
 
     def trials(self, scope: Scope) -> Summary:
         """Quality, attacks and costs."""
@@ -48,7 +57,6 @@ class Session:
         made = {
             **summary.load(self.out),
             **summary.of_trials(journal, scope.timed_systems(), sets),
-            "order": list(scope.timed_systems()),
             "main": pictures[0].set,
         }
         return self._publish(made, look=scope.folder is None)
@@ -75,7 +83,7 @@ class Session:
             rows = []
             show = self.progress(f"marked pictures, {name}")
             for gathered in gathering.snapshots(name, side, marked, self.jobs, self.work, show):
-                rows += list(attackers.tried(name, gathered, new))
+                rows += list(attackers.tried(name, gathered, new, self.jobs))
             found[name] = {"side": side, "exact before": attackers.read_exactly(name, new), "rows": rows}
         earlier = summary.load(self.out)
         of_all = {**earlier.get("attackers", {}).get("systems", {}), **found}

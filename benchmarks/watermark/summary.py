@@ -47,6 +47,7 @@ def of_trials(journal: Journal, systems: Sequence[str], sets: Iterable[str]) -> 
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "systems": {name: _system(of_system[name]) for name in systems if of_system[name]},
+        "order": [name for name in systems if of_system[name]],
     }
 
 

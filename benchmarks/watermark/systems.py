@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 import safety.watermark
-from provenance.errors import UsageError
+from provenance.errors import Unavailable, UsageError
 from safety.errors import WatermarkError
 from safety.watermark.backend import backend
 from safety.watermark.detection import Detection
 from safety.watermark.riva_gan import RivaGan
+from safety.watermark.significance import SMALLEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +125,9 @@ class RivaGan32:
 def judged(found: Detection, number: int) -> Reading:
     """A detection held against the number that was written."""
     return Reading(
-        exact=found.payload == number, wrong=found.payload not in (None, number), p_value=float(found.p_value)
+        exact=found.payload == number,
+        wrong=found.payload not in (None, number),
+        p_value=max(float(found.p_value), SMALLEST),
     )
 
 
@@ -133,10 +137,10 @@ def system(name: str) -> System:
     if name in (PIXEL, DWT_DCT_SVD):
         backend(name)
         return Registered(name)
-    if name == RIVA_GAN:
-        return RivaGanPayload()
-    if name == RIVA_GAN_32:
-        return RivaGan32()
+    if name in (RIVA_GAN, RIVA_GAN_32):
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise Unavailable("rivaGan needs onnxruntime", fix="pip install 'prov[bench]', or leave rivaGan out")
+        return RivaGanPayload() if name == RIVA_GAN else RivaGan32()
     raise UsageError(
         f"there is no watermark backend {name!r} to measure",
         expected=", ".join((PIXEL, DWT_DCT_SVD, RIVA_GAN, RIVA_GAN_32)),
@@ -151,6 +155,7 @@ def chosen(names: str) -> tuple[str, ...]:
     return found
 
 
+@cache
 def code_digest(name: str) -> str:
     """Sixteen hex digits that change with anything a result of this system may depend on."""
     here, mark = Path(__file__).parent, Path(safety.watermark.__file__).parent
@@ -165,5 +170,12 @@ def code_digest(name: str) -> str:
     for path in files:
         digest.update(path.read_bytes())
     for library in LIBRARIES:
-        digest.update(importlib.metadata.version(library).encode())
+        digest.update(_version(library).encode())
     return digest.hexdigest()[:16]
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

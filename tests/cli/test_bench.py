@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_a_folder_without_pictures_is_wrong_usage(tmp_path: Path) -> None:
     result = RUN.invoke(app, bench(tmp_path, tmp_path / "out"))
     assert result.exit_code == 2
     assert "no pictures" in result.stderr
+
+
+def test_what_is_not_installed_is_said_before_anything_is_run(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name))
+    result = RUN.invoke(app, bench(images, tmp_path / "out"))
+    assert result.exit_code == 3
+    assert "matplotlib" in result.stderr
+    assert "prov[bench]" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_backend_is_wrong_usage(images: Path, tmp_path: Path) -> None:
