@@ -16,7 +16,9 @@ def lines(null: Summary) -> Iterator[str]:
     yield (
         f"`{RANDOM_KEYS}`: keys that wrote nothing into the picture, half of the pictures being marked under another "
         f"key. `{TRUE_KEY}`: unmarked pictures, each decision on another crop, size, turn and compression of one. "
-        "Every p-value that was computed is one decision. Bounds are Clopper and Pearson's, one-sided, 95 %."
+        "Every p-value that was computed is one decision. Where a backend reads a picture under many keys at once "
+        "(`pixel`, `rivaGan`), it reads it as it lies, without a search, but its p-value is charged for the whole one; "
+        f"`{TRUE_KEY}` is always the whole detection. Bounds are Clopper and Pearson's, one-sided, 95 %."
     )
     yield ""
     yield from row(
