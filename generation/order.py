@@ -25,6 +25,7 @@ from provenance.journal import Journal
 from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import account_address, load_account
 from provenance.ledger.quantities import format_date, format_money
+from provenance.placement import watermark_entry
 from provenance.record import ImageRecord, Origin
 from safety.content import open_content_filter, screen_or_refuse
 from safety.log import BlockedLog
@@ -130,7 +131,7 @@ def generate(
                         prompt={"text": prompt} if request.clear_prompt else {"hmac": _digest(key, prompt)},
                         parameters=_parameters(request, subject, seed),
                         safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
-                        watermark={"backend": detection.backend, "p_value": detection.p_value},
+                        watermark=watermark_entry(detection),
                     )
                     path = out / f"prov-{stream}-{serial}.png"
                     record = issue_image(

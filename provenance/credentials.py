@@ -10,12 +10,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from provenance.canonical import Json
 from provenance.errors import CredentialsError
+from provenance.placement import is_placement
 from provenance.record import Origin
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ SIGNED = "claimSignature.validated"
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _PAYLOAD = re.compile(r"[0-9a-f]{16}")
+_LATER = {"fingerprint", "size", "placement"}
 
 
 def soft_binding_algorithm(backend: str) -> str:
@@ -60,7 +62,8 @@ class ProvAssertion:
     """What our own assertion says; ``adapter`` is the weights digest, ``issuer`` the root certificate's digest.
 
     ``fingerprint`` is the picture's, so that a recovered manifest can be told from one whose watermark was copied
-    without asking for the record (C2PA Soft Binding API 2.2, 1.2.2.3); manifests of earlier versions have none.
+    without asking for the record (C2PA Soft Binding API 2.2, 1.2.2.3); so that this holds for a crop too, ``size`` is
+    {"width", "height"} and ``placement`` where it lies on its watermark's plane. Earlier manifests have none of these.
     """
 
     payload: str
@@ -73,9 +76,19 @@ class ProvAssertion:
     pixels: str
     issuer: str
     fingerprint: str | None = None
+    size: Mapping[str, int] | None = None
+    placement: Mapping[str, float] | None = None
 
     @classmethod
-    def of(cls, origin: Origin, serial: int, pixels: str, fingerprint: str | None = None) -> ProvAssertion:
+    def of(
+        cls,
+        origin: Origin,
+        serial: int,
+        pixels: str,
+        fingerprint: str | None = None,
+        size: Mapping[str, int] | None = None,
+        placement: Mapping[str, float] | None = None,
+    ) -> ProvAssertion:
         """The assertion for one serial of an origin; ``pixels`` is ``pixels_digest`` of the encoded picture."""
         return cls(
             payload=f"{origin.payload(serial):016x}",
@@ -88,12 +101,14 @@ class ProvAssertion:
             pixels=pixels,
             issuer=origin.issuer,
             fingerprint=fingerprint,
+            size=size,
+            placement=placement,
         )
 
     @classmethod
     def parse(cls, value: Any) -> ProvAssertion:
         """Reads an assertion strictly; raises CredentialsError."""
-        if not isinstance(value, dict) or set(value) | {"fingerprint"} != {field.name for field in fields(cls)}:
+        if not isinstance(value, dict) or set(value) | _LATER != {field.name for field in fields(cls)}:
             raise CredentialsError(f"the {ASSERTION_LABEL} assertion has missing or unknown fields")
         for name, check in _CHECKS.items():
             if not check(value.get(name)):
@@ -104,7 +119,7 @@ class ProvAssertion:
 
     def to_json(self) -> Json:
         """The assertion as a JSON object; C2PA stores it as CBOR."""
-        return {name: value for name, value in asdict(self).items() if name != "fingerprint" or value is not None}
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value is not None}
 
 
 @dataclass(frozen=True)
@@ -326,6 +341,11 @@ def _hex(pattern: re.Pattern[str], *, optional: bool = False) -> Callable[[Any],
     return lambda value: (optional and value is None) or (isinstance(value, str) and bool(pattern.fullmatch(value)))
 
 
+def _is_size(value: Any) -> bool:
+    known = isinstance(value, dict) and set(value) == {"width", "height"}
+    return known and all(_whole(side) and side > 0 for side in value.values())
+
+
 def _whole(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
@@ -341,4 +361,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "pixels": _hex(_HEX64),
     "issuer": _hex(_HEX64),
     "fingerprint": _hex(re.compile(r"[0-9a-f]{16,2048}"), optional=True),
+    "size": lambda value: value is None or _is_size(value),
+    "placement": lambda value: value is None or is_placement(value),
 }

@@ -56,8 +56,24 @@ def distance(first: str, second: str) -> float:
     The root mean square difference of their cells in YCbCr, in units of 64 levels, after the brightness or
     contrast of one was fitted to the other. Raises FormatError for what is not a fingerprint.
     """
-    one, other = _cells(first), _cells(second)
-    return min(1.0, _residual(one, other) / FULL_DISTANCE, _residual(other, one) / FULL_DISTANCE)
+    return _apart(_cells(first).reshape(-1, 3), _cells(second).reshape(-1, 3))
+
+
+def distance_of_cells(text: str, cells: NDArray[np.float64], counted: NDArray[np.bool_]) -> float:
+    """The same between a fingerprint and (12, 12, 3) levels, over the ``counted`` cells (12, 12); 1 if none is.
+
+    Raises FormatError for what is not a fingerprint.
+    """
+    issued = _cells(text)
+    return _apart(issued[counted], cells[counted]) if counted.any() else 1.0
+
+
+def contrast_of_cells(text: str, counted: NDArray[np.bool_]) -> float:
+    """How far the counted cells of a fingerprint are from one colour: the distance to their mean, not fitted."""
+    colours = _cells(text)[counted] @ _TO_YCBCR.T
+    if len(colours) == 0:
+        return 0.0
+    return float(np.sqrt(((colours - colours.mean(axis=0)) ** 2).sum(axis=1).mean())) / FULL_DISTANCE
 
 
 def _shares(pixels: int) -> NDArray[np.float64]:
@@ -78,11 +94,15 @@ def _cells(text: str) -> NDArray[np.float64]:
     return np.frombuffer(bytes.fromhex(text[2:]), np.uint8).astype(np.float64).reshape(SIDE, SIDE, 3)
 
 
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return min(1.0, _residual(one, other) / FULL_DISTANCE, _residual(other, one) / FULL_DISTANCE)
+
+
 def _residual(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The least difference in levels between ``other`` and a brighter, darker, flatter or steeper ``one``."""
+    """The least difference in levels between (N, 3) ``other`` and a brighter, darker, flatter or steeper ``one``."""
     middle = (one @ _TO_YCBCR[0]).mean()
-    pivots = np.repeat([0.0, middle], len(GAINS))[:, None, None, None]
-    gains = np.tile(GAINS, 2)[:, None, None, None]
+    pivots = np.repeat([0.0, middle], len(GAINS))[:, None, None]
+    gains = np.tile(GAINS, 2)[:, None, None]
     changed = np.clip(pivots + gains * (one - pivots), 0, 255)
     left = (changed - other) @ _TO_YCBCR.T
-    return float(np.sqrt((left**2).sum(axis=-1).mean(axis=(1, 2)).min()))
+    return float(np.sqrt((left**2).sum(axis=-1).mean(axis=1).min()))

@@ -26,7 +26,7 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class Making:
-    """How one picture was made, as its record tells it; ``watermark`` is ``{"backend", "p_value"}``."""
+    """How one picture was made, as its record tells it; ``watermark`` is ``watermark_entry``."""
 
     generator: str
     prompt: Mapping[str, str]
@@ -63,7 +63,14 @@ def issue_image(
         encoded,
         media_type,
         issuer=issuer,
-        assertion=ProvAssertion.of(origin, serial, pixels_digest(delivered), fingerprint(delivered)),
+        assertion=ProvAssertion.of(
+            origin,
+            serial,
+            pixels_digest(delivered),
+            fingerprint(delivered),
+            size={"width": delivered.shape[1], "height": delivered.shape[0]},
+            placement=making.watermark.get("placement"),
+        ),
         soft_binding=soft_binding_algorithm(str(making.watermark["backend"])),
         title=path.name,
     )

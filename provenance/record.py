@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.errors import FormatError, RecordError
+from provenance.placement import is_placement, read_placement
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from safety.watermark import Placement
 
 RECORD_TYPE = "urn:prov:image-record:v1"
 VOID_TYPE = "urn:prov:void-record:v1"
@@ -95,7 +98,8 @@ class ImageRecord:
     """Everything on record about one picture; raises RecordError when a value is not what its name says.
 
     ``prompt`` is ``{"hmac": hex}``, or ``{"text": …}`` when the maker asks; ``manifest`` is the SHA-256 of the C2PA
-    manifest store; ``pixels`` is ``pixels_digest`` of the delivered picture; ``safety`` holds filter decisions.
+    manifest store; ``pixels`` is ``pixels_digest`` of the delivered picture; ``safety`` holds filter decisions;
+    ``watermark`` is ``placement.watermark_entry``, in earlier records without the placement.
     """
 
     payload: str
@@ -140,6 +144,11 @@ class ImageRecord:
     def id(self) -> str:
         """The record's name."""
         return self.origin.record_id(self.serial)
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where the delivered picture lies on its watermark's plane; None in earlier records."""
+        return read_placement(self.watermark.get("placement"))
 
     def to_json(self) -> Json:
         """The record as a JSON object."""
@@ -266,8 +275,11 @@ def _is_prompt(value: Json) -> bool:
 
 def _is_watermark(value: Json) -> bool:
     p_value = value.get("p_value")
-    known = set(value) == {"backend", "p_value"} and _text(64)(value["backend"])
-    return known and isinstance(p_value, (int, float)) and not isinstance(p_value, bool) and 0 <= p_value <= 1
+    known = set(value) - {"placement"} == {"backend", "p_value"} and _text(64)(value["backend"])
+    placed = "placement" not in value or is_placement(value["placement"])
+    return (
+        known and placed and isinstance(p_value, (int, float)) and not isinstance(p_value, bool) and 0 <= p_value <= 1
+    )
 
 
 def _is_image(value: Json) -> bool:

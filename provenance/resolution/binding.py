@@ -5,21 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provenance.credentials import soft_binding_algorithm
 from provenance.errors import FormatError
 from safety.errors import WatermarkError
 from safety.watermark import Payload, detect
-from safety.watermark.backend import DEFAULT_BACKEND
+from safety.watermark.backend import BACKENDS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BACKENDS = tuple(dict.fromkeys((DEFAULT_BACKEND, "dwtDctSvd")))
-"""Watermark backends that can be read, today's first: pictures keep the mark they were made with."""
+    from safety.watermark import Placement
 
 MAX_VALUE = 4096
 
@@ -34,10 +33,14 @@ def watermark_algorithms() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SoftBinding:
-    """One soft binding of ours: the algorithm and the payload that is its value."""
+    """One soft binding of ours: the algorithm and the payload that is its value.
+
+    ``placement`` is where the picture it was read in lies on the watermark's plane, and no part of the binding.
+    """
 
     algorithm: str
     payload: Payload
+    placement: Placement | None = field(default=None, compare=False)
 
     @property
     def value(self) -> str:
@@ -88,7 +91,7 @@ def read_binding(pixels: NDArray[np.uint8], algorithm: str | None = None) -> Sof
             refusals.append(error)
         else:
             if detection.payload is not None:
-                return SoftBinding(name, Payload.unpack(detection.payload))
+                return SoftBinding(name, Payload.unpack(detection.payload), detection.placement)
     if refusals and len(refusals) == len(backends):
         raise refusals[0]
     return None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from provenance.canonical import sha256_hex
 from provenance.credentials import UNTRUSTED, Credentials, ProvAssertion, named_bindings, read_credentials
 from provenance.errors import FormatError, RecordError, SignatureError, Unavailable
 from provenance.jumbf import parse_manifest_store
+from provenance.likeness import Issued, Kind, likeness
 from provenance.record import ImageRecord
 from provenance.resolution.binding import SoftBinding, read_binding
 from provenance.resolution.client import ResolutionClient
@@ -22,6 +23,15 @@ from provenance.resolution.embedding import embed_manifest
 from provenance.resolution.repository import ManifestRepository
 from provenance.trust import TrustStore
 from provenance.verify.trace import Picture
+
+if TYPE_CHECKING:
+    from safety.watermark import Placement
+
+_UNLIKE = {
+    Kind.OTHER: "the watermark belongs to another picture than the one it is in",
+    Kind.EXTENDED: "the picture shows more than the one that the manifest was issued for",
+    Kind.UNCLEAR: "too little can be seen to tell whether the watermark belongs to this picture",
+}
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ def check_candidate(picture: Picture, binding: SoftBinding, candidate: Candidate
         manifest=manifest,
         credentials=credentials,
         assertion=assertion,
-        distance=_checked_distance(picture, assertion, record),
+        distance=_checked_distance(picture, binding.placement, assertion, record),
         embedded=_embedded(picture, manifest, record, anchors, credentials.state),
     )
 
@@ -190,10 +200,10 @@ def _check_signature(credentials: Credentials, record: ImageRecord | None) -> Pr
     )
 
 
-def _checked_distance(picture: Picture, assertion: ProvAssertion, record: ImageRecord | None) -> float:
-    from provenance.fingerprint import MATCH_THRESHOLD, distance, fingerprint
-
-    issued = record.fingerprint if record is not None else assertion.fingerprint
+def _checked_distance(
+    picture: Picture, placement: Placement | None, assertion: ProvAssertion, record: ImageRecord | None
+) -> float:
+    issued = Issued.of_record(record) if record is not None else Issued.of_assertion(assertion)
     if issued is None:
         raise Unavailable(
             "the manifest does not say what its picture looks like, and its record is not here",
@@ -201,17 +211,17 @@ def _checked_distance(picture: Picture, assertion: ProvAssertion, record: ImageR
             fix="recover it on a home of the picture's ledger, without --url",
         )
     try:
-        far = distance(issued, fingerprint(picture.pixels))
+        found = likeness(picture.pixels, placement, issued)
     except FormatError as error:
         raise RecordError("the manifest's fingerprint cannot be compared", found=error.what) from error
-    if far > MATCH_THRESHOLD:
+    if found.kind is not Kind.SAME:
         raise RecordError(
-            "the watermark belongs to another picture than the one it is in",
-            expected=f"a fingerprint within {MATCH_THRESHOLD:.3f} of the recorded one",
-            found=f"distance {far:.3f}",
+            _UNLIKE[found.kind],
+            expected=f"a fingerprint within {found.limit:.3f} of the recorded one, over enough of the picture",
+            found=found.detail,
             fix="it was copied, or the picture was changed beyond recognition; see `prov verify`",
         )
-    return far
+    return found.distance
 
 
 def _embedded(

@@ -9,6 +9,7 @@ from provenance.canonical import sha256_hex
 from provenance.credentials import Credentials, ProvAssertion, read_credentials
 from provenance.errors import LedgerLookupError, RecordError
 from provenance.ledger.protocol import Batch, Stream
+from provenance.likeness import Issued, Kind, likeness
 from provenance.moments import format_moment
 from provenance.record import ImageRecord, parse_record
 from provenance.trust import TrustStore, verify_chain
@@ -125,20 +126,19 @@ def read_record(anchor: Anchor, evidence: Evidence, findings: Findings) -> Image
 
 
 def compare_picture(picture: Picture, trace: Trace, record: ImageRecord, findings: Findings) -> None:
-    """Whether the record was written for this picture, by perceptual fingerprint."""
-    from provenance.fingerprint import MATCH_THRESHOLD, distance, fingerprint
-
-    far = distance(record.fingerprint, fingerprint(picture.pixels))
-    claim = trace.claim
-    if far <= MATCH_THRESHOLD:
-        findings.ok("picture", f"looks like the recorded picture (distance {far:.3f}, limit {MATCH_THRESHOLD:.3f})")
-        return
-    same_record = claim is not None and claim.record == record.id
-    findings.fails(
-        "picture",
-        Verdict.TAMPERED if same_record else Verdict.COPIED,
-        f"the record was issued for another picture (distance {far:.3f}, limit {MATCH_THRESHOLD:.3f})",
-    )
+    """Whether the record was written for this picture or what is left of it, by perceptual fingerprint."""
+    placement = trace.placement(str(record.watermark["backend"]))
+    found = likeness(picture.pixels, placement, Issued.of_record(record))
+    same_record = trace.claim is not None and trace.claim.record == record.id
+    verdicts = {
+        Kind.OTHER: Verdict.TAMPERED if same_record else Verdict.COPIED,
+        Kind.EXTENDED: Verdict.TAMPERED,
+        Kind.UNCLEAR: Verdict.UNKNOWN,
+    }
+    if found.kind is Kind.SAME:
+        findings.ok("picture", found.detail)
+    else:
+        findings.fails("picture", verdicts[found.kind], found.detail)
 
 
 def check_binding(
@@ -238,9 +238,15 @@ def _checks(credentials: Credentials) -> tuple[str, ...]:
 
 
 def _difference(claim: ProvAssertion, record: ImageRecord) -> str | None:
-    fingerprint = None if claim.fingerprint is None else record.fingerprint
-    expected = ProvAssertion.of(record.origin, record.serial, record.pixels, fingerprint).to_json()
-    return next((name for name, value in claim.to_json().items() if expected[name] != value), None)
+    expected = ProvAssertion.of(
+        record.origin,
+        record.serial,
+        record.pixels,
+        record.fingerprint,
+        size={"width": record.image.width, "height": record.image.height},
+        placement=record.watermark.get("placement"),
+    ).to_json()
+    return next((name for name, value in claim.to_json().items() if expected.get(name) != value), None)
 
 
 def _moment(seconds: int) -> str:

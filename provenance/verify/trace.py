@@ -17,10 +17,13 @@ from provenance.verify.findings import Findings
 from provenance.verify.report import Verdict
 from safety.errors import WatermarkError
 from safety.watermark import Payload, detect
+from safety.watermark.backend import BACKENDS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from safety.watermark import Detection, Placement
 
 INTACT = ("trusted", "untrusted", "expired")
 
@@ -37,10 +40,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Trace:
-    """The watermark's payload, if there is one, and the credentials."""
+    """What was read of a watermark, None for a picture that can carry none, and the credentials."""
 
-    payload: Payload | None
+    detection: Detection | None
     credentials: Credentials
+
+    @property
+    def payload(self) -> Payload | None:
+        """The watermark's payload, if there is one."""
+        read = None if self.detection is None else self.detection.payload
+        return None if read is None else Payload.unpack(read)
+
+    def placement(self, backend: str) -> Placement | None:
+        """Where the picture lies on the plane of a backend's watermark, if it was read by that backend."""
+        return self.detection.placement if self.detection is not None and self.detection.backend == backend else None
 
     @property
     def claim(self) -> ProvAssertion | None:
@@ -99,7 +112,7 @@ def read_trace(picture: Picture, trust: TrustStore, findings: Findings) -> Trace
     return trace
 
 
-def _read_watermark(picture: Picture, findings: Findings) -> Payload | None:
+def _read_watermark(picture: Picture, findings: Findings) -> Detection | None:
     try:
         detection = detect(picture.pixels)
     except WatermarkError as error:
@@ -107,14 +120,14 @@ def _read_watermark(picture: Picture, findings: Findings) -> Payload | None:
         return None
     if detection.payload is None:
         findings.absent("watermark", f"no watermark (p = {detection.p_value:.1e}, {detection.backend})")
-        return None
+        return detection
     payload = Payload.unpack(detection.payload)
     findings.ok(
         "watermark",
         f"payload {payload.hex}: stream {payload.stream}, serial {payload.serial}",
         f"read by {detection.backend} with p = {detection.p_value:.1e}",
     )
-    return payload
+    return detection
 
 
 def _check_claim(picture: Picture, trace: Trace, claim: ProvAssertion, findings: Findings) -> None:
@@ -126,7 +139,7 @@ def _check_claim(picture: Picture, trace: Trace, claim: ProvAssertion, findings:
     binding = trace.credentials.soft_binding
     if binding is None or binding[1] != claim.payload:
         faults.append(f"the soft binding names {binding[1] if binding else 'nothing'}, the assertion {claim.payload}")
-    elif binding[0] != soft_binding_algorithm("dwtDctSvd"):
+    elif binding[0] not in {soft_binding_algorithm(name) for name in BACKENDS}:
         faults.append(f"the soft binding names an unknown algorithm, {binding[0]}")
     if trace.credentials.source_type != SOURCE_TYPE:
         faults.append("the credentials do not say that a model made the picture")

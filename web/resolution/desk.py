@@ -13,6 +13,7 @@ from provenance.errors import FormatError, ImageRefused, ProvenanceError, Unavai
 from provenance.images import decode_image
 from provenance.jumbf import parse_manifest_store
 from provenance.keyservice.limits import RateLimit, peer_name
+from provenance.likeness import Issued, likeness
 from provenance.resolution.binding import SoftBinding, read_binding, watermark_algorithms
 from provenance.resolution.names import is_name
 from provenance.resolution.repository import ManifestRepository, RecordedManifest
@@ -61,8 +62,9 @@ class ResolutionDesk:
     def by_content(self, data: bytes, algorithm: str | None, limit: int) -> Json:
         """The manifests of the watermark in an uploaded picture; ``similarityScore`` compares fingerprints.
 
-        100 is the recorded picture, 50 the limit up to which the watermark counts as this picture's own, and below it
-        the watermark was copied or the picture changed beyond recognition.
+        What is visible of the recorded picture counts, however it was cropped, turned or scaled: 100 is the same, 50
+        the limit up to which the watermark counts as this picture's own, and below it the watermark was copied, the
+        picture changed beyond recognition, or too little of it is visible to tell.
         """
         if algorithm is not None and algorithm not in watermark_algorithms():
             return _result([], limit)
@@ -72,9 +74,10 @@ class ResolutionDesk:
         except (ImageRefused, WatermarkError) as error:
             raise Problem.of("image-refused", error) from error
         found = None if binding is None else self._resolved(binding)
-        if found is None:
+        if binding is None or found is None:
             return _result([], limit)
-        return _result([{"manifestId": found.name, "similarityScore": _similarity(found, pixels)}], limit)
+        score = likeness(pixels, binding.placement, Issued.of_record(found.record)).score
+        return _result([{"manifestId": found.name, "similarityScore": score}], limit)
 
     def manifest(self, name: str, *, only_active: bool) -> bytes:
         """A manifest store as it was issued, or one with its active manifest alone."""
@@ -114,13 +117,6 @@ def _pixels(data: bytes) -> NDArray[np.uint8]:
     import numpy as np
 
     return np.asarray(decode_image(data, "the upload"))
-
-
-def _similarity(found: RecordedManifest, pixels: NDArray[np.uint8]) -> int:
-    from provenance.fingerprint import MATCH_THRESHOLD, distance, fingerprint
-
-    far = distance(found.record.fingerprint, fingerprint(pixels))
-    return round(100 * max(0.0, 1 - far / (2 * MATCH_THRESHOLD)))
 
 
 def _result(matches: list[Json], limit: int) -> Json:

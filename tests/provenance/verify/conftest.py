@@ -26,6 +26,7 @@ from provenance.ledger.accounts import KeystoreAccount, create_account
 from provenance.ledger.embedded import EmbeddedLedger, open_embedded_ledger
 from provenance.ledger.protocol import LedgerReader, Log, Token
 from provenance.ledger.snapshot import Snapshot
+from provenance.placement import watermark_entry
 from provenance.record import ImageRecord, Origin
 from provenance.release import publish_release
 from provenance.stores import FolderStore, open_store
@@ -253,7 +254,7 @@ def issue(
     origin = origin_of(world, account, token, journal)
     serial = journal.reserve(origin.stream)
     marked, detection = embed_verified(picture(number), origin.payload(serial))
-    watermark = {"backend": detection.backend, "p_value": detection.p_value}
+    watermark = watermark_entry(detection)
     path = world.folder / "images" / name
     world.records[name] = issue_image(
         marked,

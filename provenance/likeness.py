@@ -1,0 +1,167 @@
+"""Whether a received picture is the recorded one, as far as it can be seen: a watermark alone can be copied.
+
+Where record and detection both say where their picture lies on the watermark's plane, the received one is laid back
+first, and only the cells are compared of which at least 90 % can be seen; otherwise whole pictures are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from provenance.credentials import ProvAssertion
+from provenance.placement import read_placement
+from provenance.record import ImageRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from provenance.straightened import View
+    from safety.watermark import Placement
+
+COVERED = 0.9
+WHOLE = 120
+MANY, FEWEST = 36, 12
+FEW_THRESHOLD = 0.06
+PLAINEST = 0.2
+MOST_BEYOND = 0.2
+
+
+class Kind(StrEnum):
+    """``same``: the recorded picture; ``other``: another one; ``extended``: the recorded one is only a part of it;
+    ``unclear``: what can be seen agrees, but is too little or too plain to tell.
+    """
+
+    SAME = "same"
+    OTHER = "other"
+    EXTENDED = "extended"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What a record or a signed manifest says of the look of its picture; ``size`` is (width, height)."""
+
+    fingerprint: str
+    size: tuple[int, int] | None = None
+    placement: Placement | None = None
+
+    @classmethod
+    def of_record(cls, record: ImageRecord) -> Issued:
+        """As a record has it."""
+        return cls(record.fingerprint, (record.image.width, record.image.height), record.placement)
+
+    @classmethod
+    def of_assertion(cls, assertion: ProvAssertion) -> Issued | None:
+        """As a manifest has it; None when it is of a version that did not say."""
+        if assertion.fingerprint is None:
+            return None
+        size = None if assertion.size is None else (assertion.size["width"], assertion.size["height"])
+        return cls(assertion.fingerprint, size, read_placement(assertion.placement))
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The outcome: distance from 0 (the same) to 1, the limit it was held to, and what was seen, in words."""
+
+    kind: Kind
+    distance: float
+    limit: float
+    detail: str
+
+    @property
+    def score(self) -> int:
+        """100 the same, 50 the limit; at most 49 for what does not count as the recorded picture."""
+        score = round(100 * max(0.0, 1 - self.distance / (2 * self.limit)))
+        return score if self.kind is Kind.SAME else min(score, 49)
+
+
+def likeness(pixels: NDArray[np.uint8], received: Placement | None, issued: Issued) -> Likeness:
+    """Compares an (H, W, 3) uint8 picture with what was issued; raises FormatError for a fingerprint that is none.
+
+    ``received`` is where the picture's watermark was found, by the backend that wrote it.
+    """
+    placement, size = issued.placement, issued.size
+    if received is None or placement is None or size is None or received.period != placement.period:
+        return _of_whole(pixels, issued.fingerprint)
+    return _of_visible(pixels, received, placement, size, issued.fingerprint)
+
+
+def _of_whole(pixels: NDArray[np.uint8], issued: str) -> Likeness:
+    from provenance.fingerprint import MATCH_THRESHOLD, distance, fingerprint
+
+    far = distance(issued, fingerprint(pixels))
+    if far <= MATCH_THRESHOLD:
+        return Likeness(
+            Kind.SAME, far, MATCH_THRESHOLD, f"looks like the recorded picture {_against(far, MATCH_THRESHOLD)}"
+        )
+    detail = f"the record was issued for another picture {_against(far, MATCH_THRESHOLD)}"
+    return Likeness(Kind.OTHER, far, MATCH_THRESHOLD, detail)
+
+
+def _of_visible(
+    pixels: NDArray[np.uint8], received: Placement, placement: Placement, size: tuple[int, int], issued: str
+) -> Likeness:
+    from provenance.straightened import Straightener, lyings
+
+    ways = lyings(received, placement, (pixels.shape[1], pixels.shape[0]), size)
+    if not ways:
+        detail = "the watermark lies where it shows nothing of the recorded picture"
+        return Likeness(Kind.OTHER, 1.0, FEW_THRESHOLD, detail)
+    straightener = Straightener(pixels, size)
+    compared = [_of_view(view, issued) for way in ways for view in straightener.views(way)]
+    return next((each for each in compared if each.kind is Kind.SAME), compared[0])
+
+
+def _of_view(view: View, issued: str) -> Likeness:
+    from provenance.fingerprint import MATCH_THRESHOLD, contrast_of_cells, distance_of_cells
+
+    counted = view.coverage >= COVERED
+    cells = int(counted.sum())
+    limit = MATCH_THRESHOLD if cells >= MANY else FEW_THRESHOLD
+    far = distance_of_cells(issued, view.cells, counted)
+    against = _against(far, limit)
+    if far > limit and cells == 0 and view.beyond <= MOST_BEYOND:
+        return Likeness(
+            Kind.UNCLEAR, far, limit, f"too little of the recorded picture is visible to tell ({_seen(view)})"
+        )
+    if far > limit:
+        return Likeness(Kind.OTHER, far, limit, f"the record was issued for another picture {against}, {_seen(view)}")
+    if view.beyond > MOST_BEYOND:
+        detail = f"shows the recorded picture {against}, {_seen(view)}, and {view.beyond:.0%} that is not on record"
+        return Likeness(Kind.EXTENDED, far, limit, detail)
+    if cells < FEWEST:
+        detail = f"agrees with the recorded picture {against}, but too little is visible to tell: {cells} of 144 cells"
+        return Likeness(Kind.UNCLEAR, far, limit, detail)
+    if cells < WHOLE and contrast_of_cells(issued, counted) < PLAINEST:
+        detail = f"agrees with the recorded picture {against}, but what is visible is too plain to tell ({_seen(view)})"
+        return Likeness(Kind.UNCLEAR, far, limit, detail)
+    return Likeness(Kind.SAME, far, limit, f"looks like the recorded picture {against}, {_seen(view)}")
+
+
+def _against(far: float, limit: float) -> str:
+    return f"(distance {far:.3f}, limit {limit:.3f})"
+
+
+def _seen(view: View) -> str:
+    return ", ".join([f"{view.visible:.0%} visible", *_changes(view)])
+
+
+def _changes(view: View) -> Iterator[str]:
+    import numpy as np
+
+    from safety.watermark import Geometry
+
+    (a, b), (c, d) = np.linalg.inv(view.matrix).tolist()
+    geometry = Geometry.of(a, b, c, d)
+    if geometry.flip:
+        yield "mirrored"
+    if abs(geometry.angle) >= 0.5:
+        yield f"turned by {abs(geometry.angle):.0f}° {'counter-' if geometry.angle > 0 else ''}clockwise"
+    if abs(geometry.scale - 1) >= 0.01:
+        yield f"scaled to {geometry.scale:.2f}"
+    if abs(geometry.aspect - 1) >= 0.02:
+        yield f"stretched to {geometry.aspect:.2f} times the width"
