@@ -3,8 +3,8 @@
 Three estimates: the mean residual; the mean power spectrum's excess over unmarked pictures; the mean residual folded at
 the period that the mean autocorrelation shows. Each is held against the true pattern of new pictures, used to remove
 the mark from marked ones, and added to clean ones to forge it. Patterns are subtracted to remove; with a spectrum the
-frequencies that stand out are damped, and random phases are added to forge. A fourth, noise in the same band, says what
-the same change does without any knowledge.
+frequencies that stand out are damped, and random phases are added to forge. A fourth knows only the band, which is
+public: all directions damped alike, and noise added. What it achieves, no marked picture was needed for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.watermark.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MEAN, SPECTRUM, FOLDED, NOISE = "mean residual", "power spectrum", "folded", "noise only"
+MEAN, SPECTRUM, FOLDED, BAND = "mean residual", "power spectrum", "folded", "band only"
 # The attacker may change a picture more than the mark did.
 CHANGES_DB = (42.0, 36.0)
 # A lag counts as a period when it stands that many deviations above the other lags.
@@ -92,10 +92,12 @@ def tried(name: str, gathered: Gathered, new: Sequence[Victim], jobs: int = 1) -
         MEAN: gathered.residual,
         SPECTRUM: with_excess_spectrum(gathered),
         FOLDED: folded(gathered.residual, period),
-        NOISE: noise_like(gathered),
+        BAND: noise_like(gathered),
     }
+    shares = standing_out(gathered)
+    dampings = {SPECTRUM: shares, BAND: over_rings(shares)}
     for method, estimate in estimates.items():
-        damping = standing_out(gathered) if method == SPECTRUM else None
+        damping = dampings.get(method)
         attempts = [Attempt(name, estimate, damping, change, victim) for change in CHANGES_DB for victim in new]
         outcomes = list(performed(attempted, attempts, jobs))
         yield {
@@ -139,12 +141,17 @@ def standing_out(gathered: Gathered) -> NDArray[np.float64]:
 
 def noise_like(gathered: Gathered) -> NDArray[np.float64]:
     """Noise in the band of the excess, the same in all directions: nothing of the key."""
-    side = gathered.residual.shape[0]
+    excess = np.maximum(gathered.power - gathered.unmarked_power, 0.0)
+    return _with_random_phases(np.sqrt(over_rings(excess)), gathered.residual.shape[0])
+
+
+def over_rings(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, S/2+1): every value replaced by the mean of those as far from zero frequency."""
+    side = spectrum.shape[0]
     radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     rings = np.minimum((radius * side).astype(int), side // 2)
-    excess = np.maximum(gathered.power - gathered.unmarked_power, 0.0)
-    level = np.bincount(rings.ravel(), weights=excess.ravel()) / np.bincount(rings.ravel())
-    return _with_random_phases(np.sqrt(level)[rings], side)
+    means = np.bincount(rings.ravel(), weights=spectrum.ravel()) / np.bincount(rings.ravel())
+    return np.asarray(means[rings])
 
 
 def folded(residual: NDArray[np.float64], period: int) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.watermark.attackers import CHANGES_DB, NOISE, SPECTRUM
+from benchmarks.watermark.attackers import BAND, CHANGES_DB, SPECTRUM
 from benchmarks.watermark.summary import Summary
 from benchmarks.watermark.tables import row, rule
 
@@ -18,8 +18,9 @@ def lines(attackers: Summary) -> Iterator[str]:
             f"cuts of photographs in turn. Tried on {rows[0]['victims']} new pictures, of which {of['exact before']} "
             "are read exactly before. `correlation`: of the estimate with a new picture's own pattern (marked − "
             f"original). `{SPECTRUM}`: frequencies that stand out over unmarked pictures, damped to remove, with "
-            f"random phases to forge. `{NOISE}`: the same band without any knowledge. Removal: pictures still read "
-            "exactly after that change. Forgery: added to clean pictures, payloads returned / p < 1e-6 (least p)."
+            f"random phases to forge. `{BAND}`: the public band alone, for which no marked picture is needed: "
+            "all directions damped alike, noise added. Removal: pictures still read exactly after that change. Forgery: "
+            "added to clean pictures, payloads returned / p < 1e-6 (least p)."
         )
         yield ""
         heads = [f"{what}, {change:g} dB" for change in CHANGES_DB for what in ("read after removal", "forged")]

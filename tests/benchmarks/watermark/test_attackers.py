@@ -53,6 +53,12 @@ def test_frequencies_that_carry_the_pattern_stand_out() -> None:
     assert shares.max() > 0.9
 
 
+def test_the_band_alone_knows_no_direction() -> None:
+    rows = np.sin(2 * np.pi * 32 * np.arange(SIDE) / SIDE)
+    shares = attackers.over_rings(attackers.standing_out(gathered_from(3 * np.tile(rows, (SIDE, 1)), 20)))
+    assert shares[0, 32] == shares[32, 0] < 0.5
+
+
 def test_a_change_has_the_psnr_it_was_asked_for() -> None:
     picture = RNG.integers(80, 176, (SIDE, SIDE, 3), dtype=np.uint8)
     changed = attackers._added(picture, RNG.standard_normal((SIDE, SIDE)), 40.0)
@@ -80,7 +86,7 @@ def test_what_an_estimate_is_worth_is_told_for_each_method() -> None:
     new = attackers.victims("dwtDctSvd", SIDE, 2, after=100)
     assert attackers.read_exactly("dwtDctSvd", new) == 2
     rows = list(attackers.tried("dwtDctSvd", gathered, new))
-    assert [row["estimate"] for row in rows] == ["mean residual", "power spectrum", "folded", "noise only"]
+    assert [row["estimate"] for row in rows] == ["mean residual", "power spectrum", "folded", "band only"]
     for row in rows:
         assert 0 <= row["42 dB"]["exact after"] <= 2
         assert row["42 dB"]["psnr"] > 41
