@@ -19,7 +19,7 @@ def lines(attackers: Summary) -> Iterator[str]:
             "are read exactly before. `correlation`: of the estimate with a new picture's own pattern (marked − "
             f"original). `{SPECTRUM}`: frequencies that stand out over unmarked pictures, damped to remove, with "
             f"random phases to forge. `{BAND}`: the public band alone, for which no marked picture is needed: "
-            "all directions damped alike, noise added. Removal: pictures still read exactly after that change. Forging: "
+            "all directions damped alike, noise added. Removal: pictures still read exactly after it. Forgery: "
             "added to clean pictures, payloads returned / p < 1e-6 (least p)."
         )
         yield ""
