@@ -26,8 +26,10 @@ SAMPLES = 16
 PROBES = 48
 FURTHEST = 4
 LIKELY = 0.5
+NUDGE = 1 / 128
 BORDER_LEVELS = 12
 BORDER_EDGE = 2
+LEAST_BORDER = 0.005
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ def lyings(received: Placement, issued: Placement, seen: tuple[int, int], size: 
     return sorted(likely, key=lambda lying: -lying.overlap)
 
 
+def nudged(lying: Lying, size: tuple[int, int]) -> Iterator[Lying]:
+    """The same, moved by 1/128 of the recorded picture in each of eight directions: what a detection may be off by."""
+    for across, down in product((-NUDGE, 0.0, NUDGE), repeat=2):
+        if across or down:
+            moved = lying.mapping + np.array([[0, 0, across * size[0]], [0, 0, down * size[1]]])
+            yield Lying(moved, lying.overlap)
+
+
 class Straightener:
     """Lays one received (H, W, 3) uint8 picture onto a recorded one of ``size`` (width, height)."""
 
@@ -99,7 +109,7 @@ class Straightener:
         beyond = self._beyond(small, mapping, border)
         for counted in (np.ones_like(border), ~border) if border.any() else (np.ones_like(border),):
             weight = cv2.warpAffine(counted.astype(np.float32), mapping, (side, side), flags=cv2.INTER_LINEAR)
-            yield View(*_cells(canvas, weight > 0.99), lying.mapping[:, :2], beyond)
+            yield View(*_cells(canvas, weight > 0.5), lying.mapping[:, :2], beyond)
 
     def _shrunk(self, lying: Lying, onto: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """The picture with about as many samples as the canvas, by area; and its pixels for each sample, (x, y)."""
@@ -128,7 +138,10 @@ def _cells(canvas: NDArray[np.uint8], seen: NDArray[np.bool_]) -> tuple[NDArray[
 
 
 def _plain_border(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(rows, columns): what has nearly the colour of a corner and hangs together with it, and a rim around it."""
+    """(rows, columns): what has nearly the colour of a corner and hangs together with it, and a rim around it.
+
+    Less than half a percent is no border.
+    """
     height, width = small.shape[:2]
     mask = np.zeros((height + 2, width + 2), dtype=np.uint8)
     levels = (BORDER_LEVELS,) * 3
@@ -137,8 +150,11 @@ def _plain_border(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
     for x, y in product((0, width - 1), (0, height - 1)):
         if not mask[y + 1, x + 1]:
             cv2.floodFill(canvas, mask, (x, y), 0, levels, levels, how)
+    filled = mask[1:-1, 1:-1]
+    if np.count_nonzero(filled) < LEAST_BORDER * filled.size:
+        return np.zeros((height, width), dtype=np.bool_)
     rim = np.ones((2 * BORDER_EDGE + 1, 2 * BORDER_EDGE + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask[1:-1, 1:-1], rim)) > 0
+    return np.asarray(cv2.dilate(filled, rim)) > 0
 
 
 def _probes(width: int, height: int) -> NDArray[np.float64]:
