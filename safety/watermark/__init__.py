@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from safety.watermark.backend import DEFAULT_BACKEND, WatermarkBackend
 from safety.watermark.detection import THRESHOLD, Detection
+from safety.watermark.geometry import Geometry, Placement
 from safety.watermark.payload import Payload
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["THRESHOLD", "Detection", "Payload", "WatermarkBackend", "detect", "embed", "embed_verified"]
+__all__ = [
+    "THRESHOLD",
+    "Detection",
+    "Geometry",
+    "Payload",
+    "Placement",
+    "WatermarkBackend",
+    "detect",
+    "embed",
+    "embed_verified",
+]
 
 
 def embed(
@@ -24,11 +34,13 @@ def embed(
     key: bytes | None = None,
     strength: float | None = None,
     backend: str = DEFAULT_BACKEND,
-) -> NDArray[np.uint8]:
-    """A marked copy of an (H, W, 3) uint8 RGB picture, of the same shape.
+) -> NDArray[Any]:
+    """A marked copy of a picture, as an array of the same size and depth.
 
-    ``key`` None is the public key, which anyone can read with. ``strength`` is the backend's own scale
-    (None: its default). Raises WatermarkError for anything that is not such a picture or is too small.
+    ``image`` is an (H, W, 3) uint8 RGB array; or (H, W) grey, (H, W, 4) with alpha, which is kept, or uint16; or a
+    Pillow picture, or the path of a PNG, JPEG or WebP file. ``key`` None is the public key, which anyone can read
+    with. ``strength`` is the backend's own scale (None: its default). Raises WatermarkError for anything that is no
+    such picture, or is too small or too large.
     """
     from safety.watermark.embedding import embed_payload
 
@@ -37,7 +49,7 @@ def embed(
 
 def embed_verified(
     image: Any, payload: int, key: bytes | None = None, backend: str = DEFAULT_BACKEND
-) -> tuple[NDArray[np.uint8], Detection]:
+) -> tuple[NDArray[Any], Detection]:
     """Embeds, raising the strength until the payload reads back exactly, also after JPEG 75.
 
     Returns the marked picture and what is detected in it; raises WatermarkError when no strength suffices.
@@ -48,12 +60,12 @@ def embed_verified(
 
 
 def detect(image: Any, key: bytes | None = None, backend: str = DEFAULT_BACKEND) -> Detection:
-    """Reads the watermark of an (H, W, 3) uint8 RGB picture, if there is one.
+    """Reads the watermark of a picture, if there is one.
 
-    The p-value is the chance of so good an agreement in a picture that carries no mark of this key, over all
-    2^64 payloads and all readings tried; a payload is returned only below 1e-9. Raises WatermarkError for
-    anything that is not such a picture.
+    Takes what ``embed`` takes. The p-value bounds the chance of so good an agreement in a picture that carries no
+    mark of this key, over all 2^64 payloads and all readings tried; a payload is returned only below 1e-9. Raises
+    WatermarkError for anything that is no picture.
     """
-    from safety.watermark.detection import detect_payload
+    from safety.watermark.embedding import detect_payload
 
     return detect_payload(image, key, backend)

@@ -1,8 +1,7 @@
-"""The seam between the payload's code and the pixels: whoever can write and read bits in a picture is a backend."""
+"""The seam between whoever wants a payload in a picture and the ways of putting one there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from safety.errors import WatermarkError
@@ -11,47 +10,50 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DEFAULT_BACKEND = "dwtDctSvd"
+    from safety.watermark.detection import Detection
 
-_CANNOT = {
-    "rivaGan": "it carries 32 raw bits in a whole picture, and a payload is 64 bits before error correction",
-    "dwtDct": "too little of it survives JPEG 90 to carry 64 bits",
-}
+DEFAULT_BACKEND = "pixel"
+BACKENDS = ("pixel", "dwtDctSvd", "rivaGan")
+
+_CANNOT = {"dwtDct": "too little of it survives JPEG 90 to carry 64 bits"}
 
 
 class WatermarkBackend(Protocol):
-    """Writes raw bits into pixels and reads them back as soft values; knows nothing of payloads and keys."""
+    """Writes a 64-bit payload into an (H, W, 3) uint8 RGB picture and reads it back; raises WatermarkError."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def strengths(self) -> tuple[float, ...]:
-        """The strengths it reads without being told, the default first, rising."""
+        """The strengths worth trying, the default first, rising; the scale is the backend's own."""
 
-    @property
-    def hypotheses(self) -> int:
-        """The most readings one picture gives; every p-value is multiplied by it."""
+    def embed(
+        self, pixels: NDArray[np.uint8], payload: int, key: bytes | None, strength: float | None
+    ) -> NDArray[np.uint8]:
+        """A marked copy, of the same shape; ``key`` None is the public key, ``strength`` None the default."""
 
-    def positions(self, height: int, width: int) -> int:
-        """How many raw bits a picture of that size carries; 0 when it is too small."""
-
-    def write(self, image: NDArray[np.uint8], bits: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
-        """A marked copy of an (H, W, 3) RGB picture; ``bits`` is (positions,) of 0 and 1."""
-
-    def readings(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.float64]]:
-        """Soft values (positions,) in [-1, 1], positive for 1, one array for each hypothesis, likeliest first."""
+    def detect(self, pixels: NDArray[np.uint8], key: bytes | None) -> Detection:
+        """What is read under a key, with its p-value over every hypothesis tried."""
 
 
 def backend(name: str) -> WatermarkBackend:
     """The backend of a name; raises WatermarkError naming those there are."""
-    if name == DEFAULT_BACKEND:
-        from safety.watermark.dwt_dct_svd import DwtDctSvd
+    if name == "pixel":
+        from safety.watermark.pixel.backend import PixelLayer
 
-        return DwtDctSvd()
+        return PixelLayer()
+    if name == "dwtDctSvd":
+        from safety.watermark.raw_bits import RawBits
+
+        return RawBits()
+    if name == "rivaGan":
+        from safety.watermark.riva_gan import RivaGan
+
+        return RivaGan()
     raise WatermarkError(
         f"there is no watermark backend {name!r} that carries a payload",
-        expected=DEFAULT_BACKEND,
+        expected=", ".join(BACKENDS),
         found=_CANNOT.get(name),
         fix=f"use backend {DEFAULT_BACKEND!r}",
     )

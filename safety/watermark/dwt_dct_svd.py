@@ -39,7 +39,10 @@ WHITE = 2036.0
 
 
 class DwtDctSvd:
-    """The backend; ``strength`` is the quantiser's step, in units of eight luma levels' mean."""
+    """The grid of raw bits; ``strength`` is the quantiser's step, in units of eight luma levels' mean.
+
+    ``strengths`` are read without being told; ``hypotheses`` is the most readings that one picture gives.
+    """
 
     name = "dwtDctSvd"
     strengths: tuple[float, ...] = (40.0, 52.0, 68.0)
@@ -50,7 +53,7 @@ class DwtDctSvd:
         return (height // BLOCK_PIXELS) * (width // BLOCK_PIXELS)
 
     def write(self, image: NDArray[np.uint8], bits: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
-        """Moves every block's value to the nearest point that says its bit; see WatermarkBackend."""
+        """Moves every block's value to the nearest point that says its bit: (positions,) of 0 and 1."""
         if not SMALLEST_STEP <= strength <= LARGEST_STEP:
             raise WatermarkError(
                 "the watermark's strength is out of range",
@@ -70,7 +73,10 @@ class DwtDctSvd:
         return marked
 
     def readings(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.float64]]:
-        """First every known step as written; then steps and offsets that brightness and contrast changed."""
+        """Soft values (positions,) in [-1, 1], positive for 1, one array for each hypothesis, likeliest first.
+
+        First every known step as written; then steps and offsets that brightness and contrast changed.
+        """
         values = largest_singular_values(_low_band(image))
         heard = values < WHITE
         for step in self.strengths:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from safety.errors import WatermarkError
 from safety.watermark.backend import DEFAULT_BACKEND, backend
-from safety.watermark.detection import Detection, checked, detect_payload
+from safety.watermark.detection import Detection
+from safety.watermark.picture import picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,27 +19,22 @@ PROOF_QUALITY = 75
 
 def embed_payload(
     image: Any, payload: int, key: bytes | None, strength: float | None, name: str = DEFAULT_BACKEND
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     """Writes a payload once; see ``safety.watermark.embed``."""
-    from safety.watermark.code import encode
-    from safety.watermark.keys import layout
-
-    mark = backend(name)
-    pixels = checked(image, mark)
-    codeword = encode(payload)
-    bits = layout(key, mark.positions(pixels.shape[0], pixels.shape[1])).spread(codeword)
-    return mark.write(pixels, bits, mark.strengths[0] if strength is None else strength)
+    given = picture(image)
+    return given.marked(backend(name).embed(given.rgb, payload, key, strength))
 
 
 def embed_until_read(
     image: Any, payload: int, key: bytes | None, name: str = DEFAULT_BACKEND
-) -> tuple[NDArray[np.uint8], Detection]:
+) -> tuple[NDArray[Any], Detection]:
     """Writes ever stronger until it reads back; see ``safety.watermark.embed_verified``."""
-    for strength in backend(name).strengths:
-        marked = embed_payload(image, payload, key, strength, name)
-        detection = detect_payload(marked, key, name)
-        proof = detect_payload(_recompressed(marked), key, name)
-        if detection.payload == payload and proof.payload == payload:
+    given, mark = picture(image), backend(name)
+    for strength in mark.strengths:
+        marked = given.marked(mark.embed(given.rgb, payload, key, strength))
+        seen = picture(marked).rgb
+        detection = mark.detect(seen, key)
+        if detection.payload == payload and mark.detect(_recompressed(seen), key).payload == payload:
             return marked, detection
     raise WatermarkError(
         "the watermark cannot be read back from this picture",
@@ -46,6 +42,11 @@ def embed_until_read(
         found="another reading at every strength",
         fix="the picture is too dark, too white or too small to carry one; draw another",
     )
+
+
+def detect_payload(image: Any, key: bytes | None, name: str = DEFAULT_BACKEND) -> Detection:
+    """Reads a picture; see ``safety.watermark.detect``."""
+    return backend(name).detect(picture(image).rgb, key)
 
 
 def _recompressed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -35,6 +35,15 @@ class Layout:
         return np.bincount(self.coded, weights=signed, minlength=CODED_BITS).astype(np.float64)
 
 
+def checked_key(key: bytes | None) -> bytes:
+    """The key, or the public one for None; raises WatermarkError for what is no key."""
+    if key is None:
+        return PUBLIC_KEY
+    if not isinstance(key, bytes) or not key:
+        raise WatermarkError("the watermark key is empty or not bytes", expected="at least one byte, or None")
+    return key
+
+
 @lru_cache(maxsize=8)
 def layout(key: bytes | None, positions: int) -> Layout:
     """The layout of a key (None: the public one) for a number of positions.
@@ -42,10 +51,7 @@ def layout(key: bytes | None, positions: int) -> Layout:
     Every coded bit gets ``positions // 258`` places or one more, spread over the picture by a keyed
     permutation. The mask is a SHAKE-256 stream: to whoever does not know the key, the bits are coin tosses.
     """
-    if key is None:
-        key = PUBLIC_KEY
-    if not isinstance(key, bytes) or not key:
-        raise WatermarkError("the watermark key is empty or not bytes", expected="at least one byte, or None")
+    key = checked_key(key)
     words = np.frombuffer(_stream(key, b"order", positions, 8 * positions), dtype=">u8")
     order = np.argsort(words, kind="stable")
     coded = np.empty(positions, dtype=np.int64)

@@ -29,7 +29,6 @@ HEAVY = (
     "eth",
     "eth_account",
     "model_signing",
-    "cv2",
 )
 ROOT = Path(__file__).parents[3]
 

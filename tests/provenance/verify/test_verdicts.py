@@ -138,7 +138,7 @@ def test_without_a_ledger_a_plain_picture_is_unknown(world: World, tmp_path: Pat
 
 
 def test_a_picture_too_small_for_a_watermark_is_unknown(world: World, tmp_path: Path) -> None:
-    report = world.verify(world.saved(world.picture(3, 64), tmp_path / "small.png"))
+    report = world.verify(world.saved(world.picture(3, 48), tmp_path / "small.png"))
     assert report.verdict is Verdict.UNKNOWN
     assert "too small" in report.layer("watermark").detail
 
