@@ -26,7 +26,7 @@ READ, FIND, READ_SMALL = 31.0, 15.5, 18.0
 UNMARKED_BITS, UNMARKED_WAVES = 3.5, 1.75
 SMALL_QUALITY = 50
 # PSNR in dB between which the strength is chosen, and that of the trial it is chosen by.
-FAINTEST, LOUDEST, TRIAL = 44.3, 37.0, 42.0
+FAINTEST, LOUDEST, TRIAL = 43.4, 37.0, 42.0
 
 
 @dataclass(frozen=True)
