@@ -14,8 +14,7 @@ class Detection:
     """What was read: the payload, or None when the p-value is above 1e-9.
 
     ``geometry`` is what happened to the picture since it was marked, as far as the backend can tell; ``placement`` is
-    the same as a place on the pattern's plane, None from backends that have none. ``agreement`` is the share of raw
-    bits that say what the decoded payload would have written, for backends that write raw bits.
+    the same as a place on the pattern's plane, None from backends that have none.
     """
 
     payload: int | None
@@ -24,7 +23,6 @@ class Detection:
     milliseconds: float
     geometry: Geometry = field(default_factory=Geometry)
     placement: Placement | None = None
-    agreement: float | None = None
 
     def __bool__(self) -> bool:
         return self.payload is not None

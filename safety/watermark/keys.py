@@ -61,5 +61,5 @@ def layout(key: bytes | None, positions: int) -> Layout:
 
 
 def _stream(key: bytes, purpose: bytes, positions: int, length: int) -> bytes:
-    head = b"urn:prov:watermark:v1\0" + purpose + b"\0" + positions.to_bytes(8, "big")
+    head = b"urn:prov:watermark:v2\0" + purpose + b"\0" + positions.to_bytes(8, "big")
     return hashlib.shake_256(head + key).digest(length)

@@ -77,7 +77,6 @@ class RivaGan:
             p_value=chance,
             backend=self.name,
             milliseconds=1000 * (time.perf_counter() - started),
-            agreement=agreeing / CODED_BITS,
         )
 
     def p_values(self, image: NDArray[np.uint8], keys: Sequence[bytes]) -> list[float]:
