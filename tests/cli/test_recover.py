@@ -141,6 +141,21 @@ def test_a_copied_watermark_recovers_nothing(world: ResolutionWorld, tmp_path: P
     assert not forged.with_suffix(".c2pa").exists()
 
 
+def test_a_cropped_and_turned_picture_gets_its_sidecar_back(
+    world: ResolutionWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, forged = tmp_path / "part.jpg", tmp_path / "forged.png"
+    part.write_bytes(world.cropped_and_turned("fish.png"))
+    monkeypatch.setenv("PROV_HOME", str(world.verifier.path))
+    assert told(part)["record"] == world.records["fish.png"].id
+    # By the manifest alone, without a record at hand.
+    monkeypatch.setenv("PROV_HOME", str(tmp_path / "nothing"))
+    with serving(world.maker) as url:
+        assert told(part, "--url", url, "--trust", world.root)["distance"] < 0.08
+        forged.write_bytes(encoded(embed(picture(90), int(world.payload("fish.png"), 16))[:200, :200], "PNG"))
+        assert "belongs to another picture" in recover(forged, "--url", url, "--trust", world.root, expect=1).stderr
+
+
 @pytest.mark.usefixtures("at_verifier")
 def test_a_picture_without_a_watermark_recovers_nothing(tmp_path: Path) -> None:
     plain = tmp_path / "plain.png"

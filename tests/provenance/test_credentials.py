@@ -25,7 +25,13 @@ from provenance.record import Origin, pixels_digest
 
 ORIGIN = Origin(7, "0x" + "ab" * 20, 0x87, 3, 1, "11" * 32, "22" * 32, "33" * 32, "44" * 32)
 PICTURE = np.random.default_rng(1).integers(0, 255, (64, 48, 3), dtype=np.uint8)
-ASSERTION = ProvAssertion.of(ORIGIN, 5, pixels_digest(PICTURE))
+EARLIER = ProvAssertion.of(ORIGIN, 5, pixels_digest(PICTURE))
+ASSERTION = replace(
+    EARLIER,
+    fingerprint="01" * 40,
+    size={"width": 48, "height": 64},
+    placement={"a": 0.5, "b": -0.0006543, "c": 0.0, "d": 0.4999123, "left": 17.0, "top": 511.9375, "period": 512},
+)
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 
 
@@ -97,7 +103,21 @@ def test_a_changed_byte_is_invalid(issuer) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"payload": "xyz"}, {"token": -1}, {"token": True}, {"pixels": None}, {"contract": "0xAB"}, {"extra": 1}]
+    "change",
+    [
+        {"payload": "xyz"},
+        {"token": -1},
+        {"token": True},
+        {"pixels": None},
+        {"contract": "0xAB"},
+        {"extra": 1},
+        {"fingerprint": "xyz"},
+        {"size": {"width": 48}},
+        {"size": {"width": 48, "height": 0}},
+        {"size": [48, 64]},
+        {"placement": {"a": 0.5}},
+        {"placement": [0.5, 0, 0, 0.5, 1, 1, 512]},
+    ],
 )
 def test_a_malformed_assertion_is_refused(change: dict) -> None:
     with pytest.raises(CredentialsError):
@@ -108,6 +128,11 @@ def test_a_malformed_assertion_is_refused(change: dict) -> None:
 def test_another_kind_of_assertion_is_refused(value: object) -> None:
     with pytest.raises(CredentialsError):
         ProvAssertion.parse(value)
+
+
+def test_an_assertion_of_earlier_versions_is_read_without_fingerprint_size_and_placement() -> None:
+    assert not {"fingerprint", "size", "placement"} & set(EARLIER.to_json())
+    assert ProvAssertion.parse(EARLIER.to_json()) == EARLIER
 
 
 def test_an_assertion_survives_json() -> None:

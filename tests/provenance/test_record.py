@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provenance.canonical import canonical_json, parse_json
 from provenance.errors import RecordError
 from provenance.record import ImageFile, ImageRecord, Origin, VoidRecord, parse_record, pixels_digest
+from safety.watermark import Placement
 
 ORIGIN = Origin(
     chain_id=7,
@@ -50,6 +51,16 @@ def test_a_record_reads_back_as_it_was_written() -> None:
     assert parse_record(record().to_bytes()) == record()
     plain = record(token=0, weights=None, dataset=None, prompt={"text": "a red fish — 魚"})
     assert parse_record(plain.to_bytes()) == plain
+
+
+PLACEMENT = {"a": 0.5, "b": 0.0, "c": -0.001, "d": 0.5, "left": 100.25, "top": 0, "period": 512}
+
+
+def test_a_record_says_where_its_picture_lies_and_an_earlier_one_does_not() -> None:
+    assert record().placement is None
+    placed = record(watermark={"backend": "pixel", "p_value": 0.0, "placement": PLACEMENT})
+    assert parse_record(placed.to_bytes()) == placed
+    assert placed.placement == Placement(0.5, 0.0, -0.001, 0.5, 100.25, 0, 512)
 
 
 def test_a_void_record_reads_back_as_it_was_written() -> None:
@@ -93,7 +104,20 @@ WRONG = {
     "generator": ["", "x" * 300, None],
     "prompt": [{}, {"hmac": "x"}, {"text": ""}, {"text": "a", "hmac": "55" * 32}, {"text": 5}],
     "parameters": [{str(number): 0 for number in range(101)}],
-    "watermark": [{}, {"backend": "x", "p_value": 2}, {"backend": "x", "p_value": True}, {"backend": 1, "p_value": 0}],
+    "watermark": [
+        {},
+        {"backend": "x", "p_value": 2},
+        {"backend": "x", "p_value": True},
+        {"backend": 1, "p_value": 0},
+        {"backend": "x", "p_value": 0, "placement": None},
+        {"backend": "x", "p_value": 0, "placement": {}},
+        {
+            "backend": "x",
+            "p_value": 0,
+            "placement": {"a": 1, "b": 0, "c": 0, "d": 1, "left": -1, "top": 0, "period": 8},
+        },
+        {"backend": "x", "p_value": 0, "more": 1},
+    ],
     "fingerprint": ["", "xyz"],
     "pixels": ["", None],
     "manifest": ["", None],

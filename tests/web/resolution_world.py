@@ -17,6 +17,7 @@ from PIL import Image
 
 from generation.starter.scenes import SCENES, draw_scene
 from provenance.anchoring import anchor_pending
+from provenance.canonical import Json
 from provenance.credentials import (
     ACTIONS_LABEL,
     ASSERTION_LABEL,
@@ -33,6 +34,7 @@ from provenance.keyservice.limits import RateLimit
 from provenance.keyservice.service import listen
 from provenance.ledger import open_ledger
 from provenance.ledger.accounts import load_account
+from provenance.placement import watermark_entry
 from provenance.record import ImageRecord, Origin, build_record, pixels_digest
 from provenance.resolution.repository import open_repository
 from provenance.setup import set_up
@@ -73,6 +75,11 @@ class ResolutionWorld:
     def stripped(self, name: str, media: str = "JPEG", **options: object) -> bytes:
         """The pixels alone, saved anew."""
         return encoded(self.pixels(name), media, **options)
+
+    def cropped_and_turned(self, name: str) -> bytes:
+        """What is left of a picture that was turned by 8° and cropped to half its area, saved anew."""
+        turned = Image.fromarray(self.pixels(name)).rotate(8, Image.Resampling.BICUBIC)
+        return encoded(np.asarray(turned.crop((38, 38, 218, 218))), "JPEG", quality=70)
 
 
 def encoded(pixels: np.ndarray, media: str = "JPEG", **options: object) -> bytes:
@@ -160,19 +167,19 @@ def _verifier(maker: Home, path: Path) -> Home:
     return home
 
 
-def _making(backend: str, p_value: float) -> Making:
-    return Making("prov test", {"hmac": "aa" * 32}, {"seed": 1}, (), {"backend": backend, "p_value": p_value})
+def _making(watermark: Json) -> Making:
+    return Making("prov test", {"hmac": "aa" * 32}, {"seed": 1}, (), watermark)
 
 
 def _issue(journal: Journal, path: Path, number: int, origin: Origin, issuer: Issuer) -> ImageRecord:
     serial = journal.reserve(origin.stream)
     marked, detection = embed_verified(picture(number), origin.payload(serial))
-    making = _making(detection.backend, detection.p_value)
+    making = _making(watermark_entry(detection))
     return issue_image(marked, path, origin=origin, serial=serial, making=making, issuer=issuer, journal=journal)
 
 
 def _issue_as_before(journal: Journal, path: Path, number: int, origin: Origin, issuer: Issuer) -> ImageRecord:
-    """A picture whose manifest names neither its payload nor a fingerprint."""
+    """A picture whose manifest names neither its payload nor a fingerprint, and whose record tells no place."""
     serial = journal.reserve(origin.stream)
     marked, detection = embed_verified(picture(number), origin.payload(serial))
     assertion = ProvAssertion.of(origin, serial, pixels_digest(marked))
@@ -209,7 +216,7 @@ def _issue_as_before(journal: Journal, path: Path, number: int, origin: Origin, 
         source = io.BytesIO(encode_image(marked, "image/png"))
         manifest = bytes(builder.sign(signer, "image/png", source, output))
     path.write_bytes(output.getvalue())
-    making = _making(detection.backend, detection.p_value)
+    making = _making({"backend": detection.backend, "p_value": detection.p_value})
     record = build_record(
         output.getvalue(),
         origin=origin,

@@ -31,6 +31,17 @@ def test_a_recompressed_picture_leads_to_its_manifest(url: str, world: Resolutio
     assert by_content(url, one, "image/png", "?alg=com.adobe.trustmark.P") == []
 
 
+def test_a_cropped_and_turned_picture_leads_to_its_manifest_and_counts_as_its_own(
+    url: str, world: ResolutionWorld
+) -> None:
+    (match,) = by_content(url, world.cropped_and_turned("fish.png"))
+    assert match["manifestId"] == name_of(url, world, "fish.png")
+    assert 60 <= match["similarityScore"] <= 100
+    # Of a picture recorded without its place, only the whole can be compared.
+    (match,) = by_content(url, world.cropped_and_turned("old.png"))
+    assert match["similarityScore"] < 50
+
+
 def test_a_copied_watermark_is_told_by_its_similarity(url: str, world: ResolutionWorld) -> None:
     copied = embed(picture(90), int(world.payload("fish.png"), 16))
     (match,) = by_content(url, encoded(copied, "PNG"), "image/png")
