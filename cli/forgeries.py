@@ -22,6 +22,21 @@ def stripped_and_recompressed(source: Path, target: Path, quality: int = 80) -> 
     write_file(target, buffer.getvalue())
 
 
+def turned_and_cropped(source: Path, target: Path, angle: float = 7, share: float = 0.6, quality: int = 70) -> None:
+    """What someone does who wants the picture to themselves: metadata gone, turned, the edges cut off, saved as JPEG.
+
+    ``angle`` degrees counter-clockwise; ``share`` of the area is left, seen through a window that the turn fills.
+    """
+    picture = _pixels(source)
+    width, height = picture.size
+    left, top = (side * (1 - share**0.5) / 2 for side in picture.size)
+    turned = picture.rotate(angle, Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    cropped = turned.crop((round(left), round(top), round(width - left), round(height - top)))
+    cropped.save(buffer, "JPEG", quality=quality)
+    write_file(target, buffer.getvalue())
+
+
 def edited_manifest(source: Path, target: Path) -> None:
     """A forger rewrites the signed manifest: the generator's name becomes another's, the chunk's checksum is mended."""
     data = read_file(source)

@@ -178,11 +178,12 @@ def _generate_and_verify(story: Story, home: Home, token: int) -> tuple[list[Pat
 
 
 def _forge(story: Story, home: Home, pictures: list[Path]) -> list[Cell]:
-    """The wild: recompression, an edited manifest, a copied watermark; and a bundle checked offline."""
-    from cli.forgeries import copied_watermark, edited_manifest, stripped_and_recompressed
+    """The wild: recompression, a crop, an edited manifest, a copied watermark; and a bundle checked offline."""
+    from cli.forgeries import copied_watermark, edited_manifest, stripped_and_recompressed, turned_and_cropped
 
     folder = story.out / "in-the-wild"
-    stripped, edited, copied = folder / "stripped.jpg", folder / "edited.png", folder / "copied.png"
+    stripped, cropped = folder / "stripped.jpg", folder / "cropped.jpg"
+    edited, copied = folder / "edited.png", folder / "copied.png"
     bundle, root = story.out / "rocket.prov.car", home.path / "identity" / "root.pem"
     story.step(
         "All evidence for one picture in one file, verified with no home, no chain and no network",
@@ -194,6 +195,10 @@ def _forge(story: Story, home: Home, pictures: list[Path]) -> list[Cell]:
     stripped_and_recompressed(pictures[0], stripped)
     recovered = _verify(story, home, "stripped", stripped)
 
+    story.step("Stripped, turned by 7°, cropped and recompressed as JPEG 70", f"prov verify {cropped}")
+    turned_and_cropped(pictures[3], cropped)
+    part = _verify(story, home, "cropped", cropped)
+
     story.step("One letter of the manifest edited", f"prov verify {edited}")
     edited_manifest(pictures[1], edited)
     tampered = _verify(story, home, "edited", edited)
@@ -204,6 +209,7 @@ def _forge(story: Story, home: Home, pictures: list[Path]) -> list[Cell]:
 
     return [
         Cell("stripped, JPEG 80", recovered.verdict.value, stripped),
+        Cell("stripped, turned, cropped, JPEG 70", part.verdict.value, cropped),
         Cell("manifest edited", tampered.verdict.value, edited),
         Cell("foreign picture, copied mark", transplanted.verdict.value, copied),
     ]

@@ -17,6 +17,7 @@ EXPECTED = {
     "verify-4": "authentic",
     "bundle": "authentic",
     "stripped": "recovered",
+    "cropped": "recovered",
     "edited": "tampered",
     "copied": "copied",
     "blocked": "refused",
