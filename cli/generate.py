@@ -22,6 +22,7 @@ def command(
     policy: Annotated[Path | None, typer.Option(help="Safety policy; the base's own when not given.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("images"),
     clear_prompt: Annotated[bool, typer.Option(help="Write prompts into public records in clear.")] = False,
+    plain_noise: Annotated[bool, typer.Option(help="Noise from the seed alone, without the latent mark.")] = False,
     account: Annotated[str | None, typer.Option("--as", envvar="PROV_ACCOUNT", help="Account that generates.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -49,6 +50,7 @@ def command(
             guidance=guidance,
             policy=policy,
             clear_prompt=clear_prompt,
+            plain_noise=plain_noise,
         )
         issued = generate(
             request, home=Home.open(), account=account, out=out, passphrase=passphrase(), progress=progress("drawing")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from provenance.home import Home
     from provenance.ledger.protocol import LedgerReader
+    from provenance.trust import TrustStore
     from provenance.verify import Report
+    from provenance.verify.trace import DeepReader
 
 COLOURS = {"authentic": "green", "recovered": "green", "unknown": "yellow"}
 
@@ -26,6 +28,11 @@ def command(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
     bundle: Annotated[Path | None, typer.Option(help="A file from `prov bundle`: verify with it alone.")] = None,
     trust: Annotated[list[Path] | None, typer.Option(help="Root certificates (PEM) to believe.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Without a mark in the pixels, invert the model to look in its noise; slow.")
+    ] = False,
+    base: Annotated[str | None, typer.Option(help="For --deep: the base that drew it; starter when not given.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="For --deep: the release of the adapter that drew it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Verify where pictures come from; exit 0 authentic or recovered, 1 not, 3 no answer, 4 no history.
@@ -37,7 +44,7 @@ def command(
         from provenance.trust import home_and_files
 
         roots = home_and_files(trust or [])
-        verify = _verifier(bundle, roots)
+        verify = _verifier(bundle, roots, _deep_reader(deep, base, adapter, roots))
         results: list[dict[str, Any]] = []
         texts: list[str] = []
         for image in images:
@@ -57,7 +64,20 @@ def command(
         raise typer.Exit(code)
 
 
-def _verifier(bundle: Path | None, roots: Any) -> Callable[[Path], Report]:
+def _deep_reader(deep: bool, base: str | None, adapter: Path | None, roots: TrustStore) -> DeepReader | None:
+    """What reads the noise of a picture; no model is loaded before the first picture that needs one."""
+    from provenance.errors import UsageError
+
+    if not deep:
+        if base is not None or adapter is not None:
+            raise UsageError("--base and --adapter are for looking in the noise", fix="add --deep")
+        return None
+    from generation.latent_mark_reading import deep_reader
+
+    return deep_reader(base, adapter, roots)
+
+
+def _verifier(bundle: Path | None, roots: TrustStore, deep: DeepReader | None) -> Callable[[Path], Report]:
     from provenance.errors import Unavailable
     from provenance.home import Home
     from provenance.verify.evidence import Evidence, HomeEvidence, NoEvidence
@@ -79,7 +99,7 @@ def _verifier(bundle: Path | None, roots: Any) -> Callable[[Path], Report]:
             evidence = HomeEvidence(reader, open_store(home))
         except Unavailable as error:
             evidence = NoEvidence(error.what)
-    return lambda image: verify_with(image, evidence, roots)
+    return lambda image: verify_with(image, evidence, roots, deep)
 
 
 def _say_what_is_not_final(home: Home, reader: LedgerReader) -> None:

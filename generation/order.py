@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from generation.errors import LicenceRefused, PromptBlocked
+from generation.latent_mark import marked_noise
 from generation.request import GenerationRequest
 from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
+from generation.serials import Serials
 from generation.subject import Subject, open_subject
 from provenance.canonical import Json
 from provenance.files import read_file, write_file
@@ -22,6 +24,7 @@ from provenance.home import Home
 from provenance.identity import Issuer, load_issuer
 from provenance.issuing import Making, issue_image
 from provenance.journal import Journal
+from provenance.latent_entry import latent_entry
 from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import account_address, load_account
 from provenance.ledger.quantities import format_date, format_money
@@ -117,29 +120,31 @@ def generate(
     with Journal.of_home(home) as journal:
         stream = _open_stream(home, reader, journal, account, address, subject.token, passphrase)
         origin = _origin(reader, stream, subject, issuer)
-        for index, seed, picture in _drawn(pipeline, request, subject):
-            prompt = request.prompts[index]
-            decision = screen_or_refuse(content_filter, picture)
-            if not decision.allowed:
-                log.append(decision, hmac=_digest(key, prompt))
-                blocked.append(Blocked(index, decision.reason))
-            else:
-                with journal.reserved(stream) as serial:
-                    marked, detection = embed_verified(picture, origin.payload(serial))
+        with Serials(journal, stream) as serials:
+            for drawn in _drawn(pipeline, request, subject, serials, origin):
+                prompt = request.prompts[drawn.index]
+                decision = screen_or_refuse(content_filter, drawn.picture)
+                if not decision.allowed:
+                    log.append(decision, hmac=_digest(key, prompt))
+                    blocked.append(Blocked(drawn.index, decision.reason))
+                    serials.put_back(drawn.serial)
+                else:
+                    marked, detection = embed_verified(drawn.picture, origin.payload(drawn.serial))
+                    latent = {} if drawn.nonce is None else {"latent": latent_entry(drawn.nonce)}
                     making = Making(
                         generator=GENERATOR,
                         prompt={"text": prompt} if request.clear_prompt else {"hmac": _digest(key, prompt)},
-                        parameters=_parameters(request, subject, seed),
+                        parameters=_parameters(request, subject, drawn.seed),
                         safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
-                        watermark=watermark_entry(detection),
+                        watermark={**watermark_entry(detection), **latent},
                     )
-                    path = out / f"prov-{stream}-{serial}.png"
+                    path = out / f"prov-{stream}-{drawn.serial}.png"
                     record = issue_image(
-                        marked, path, origin=origin, serial=serial, making=making, issuer=issuer, journal=journal
+                        marked, path, origin=origin, serial=drawn.serial, making=making, issuer=issuer, journal=journal
                     )
-                images.append(Issued(path, record))
-            if progress:
-                progress(index + 1, len(request.prompts))
+                    images.append(Issued(path, record))
+                if progress:
+                    progress(drawn.index + 1, len(request.prompts))
     return Issue(tuple(images), tuple(blocked))
 
 
@@ -211,15 +216,33 @@ def _screen_prompts(prompts: Sequence[str], policy: Policy, key: bytes, log: Blo
     return decisions
 
 
-def _drawn(pipeline: Any, request: GenerationRequest, subject: Subject) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+@dataclass(frozen=True)
+class _Drawn:
+    """One picture (H, W, 3) before it is screened; ``nonce`` is that of its marked noise, None for plain noise."""
+
+    index: int
+    seed: int
+    serial: int
+    nonce: int | None
+    picture: NDArray[np.uint8]
+
+
+def _drawn(
+    pipeline: Any, request: GenerationRequest, subject: Subject, serials: Serials, origin: Origin
+) -> Iterator[_Drawn]:
     how = Sampling(request.steps, _guidance(request, subject))
     first = request.first_seed()
     for start in range(0, len(request.prompts), BATCH):
         prompts = request.prompts[start : start + BATCH]
         seeds = [first + start + i for i in range(len(prompts))]
-        pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale)
-        for offset, (seed, picture) in enumerate(zip(seeds, pictures, strict=True)):
-            yield start + offset, seed, picture
+        numbers = serials.take(len(prompts))
+        payloads = [origin.payload(number) for number in numbers]
+        noise = None if request.plain_noise else marked_noise(pipeline, payloads, seeds)
+        nonces = [None] * len(prompts) if noise is None else noise.nonces
+        latents = None if noise is None else noise.latents
+        pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale, latents)
+        for offset, each in enumerate(zip(seeds, numbers, nonces, pictures, strict=True)):
+            yield _Drawn(start + offset, *each)
 
 
 def _guidance(request: GenerationRequest, subject: Subject) -> float:

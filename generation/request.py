@@ -21,6 +21,8 @@ class GenerationRequest:
     ``model`` is a token number as text, or the folder of an adapter release; without it the base draws alone.
     ``base`` is by default the one the adapter was trained on, or the starter model.
     ``seed`` is that of the first picture (0 to 2⁶³ − 1); the i-th picture of a request uses ``seed + i``.
+    The initial noise also carries the picture's number, so the same seed under another serial draws another picture;
+    with ``plain_noise`` it comes from the seed alone and carries nothing.
     """
 
     prompts: tuple[str, ...]
@@ -31,6 +33,7 @@ class GenerationRequest:
     guidance: float | None = None
     policy: Path | None = None
     clear_prompt: bool = False
+    plain_noise: bool = False
 
     def __post_init__(self) -> None:
         faults = []

@@ -101,11 +101,17 @@ def _does_not_fit(base: BaseModel, found: str) -> SamplingFailed:
 
 
 def sample(
-    pipeline: Any, prompts: Sequence[str], seeds: Sequence[int], how: Sampling, output_scale: int
+    pipeline: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    how: Sampling,
+    output_scale: int,
+    noise: NDArray[np.float32] | None = None,
 ) -> list[NDArray[np.uint8]]:
     """Draws one picture for each prompt, each from its own seed, as (H, W, 3) uint8 RGB.
 
-    ``output_scale`` is the base's fixed Lanczos enlargement. Raises SamplingFailed if the model gives NaN.
+    ``noise`` is the initial noise, (B, C, h, w) standard normal; without it each seed draws its own. ``output_scale``
+    is the base's fixed Lanczos enlargement. Raises SamplingFailed if the model gives NaN.
     """
     import torch
 
@@ -116,6 +122,7 @@ def sample(
             num_inference_steps=how.steps,
             guidance_scale=how.guidance,
             generator=generators,
+            latents=None if noise is None else torch.from_numpy(noise).to(pipeline.device, pipeline.dtype),
             output_type="np",
         ).images
     if not np.isfinite(pictures).all():

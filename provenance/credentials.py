@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from provenance.canonical import Json
 from provenance.errors import CredentialsError
+from provenance.latent_entry import LATENT_ALGORITHM
 from provenance.placement import is_placement
 from provenance.record import Origin
 
@@ -143,6 +144,7 @@ class Credentials:
     failures: tuple[str, ...] = ()
     assertion: ProvAssertion | None = None
     soft_binding: tuple[str, str] | None = None
+    latent_binding: tuple[str, str] | None = None
     source_type: str | None = None
     issuer_name: str = ""
     certificate_serial: str = ""
@@ -151,12 +153,20 @@ class Credentials:
 
 
 def sign_image(
-    image: bytes, media_type: str, *, issuer: CredentialSigner, assertion: ProvAssertion, soft_binding: str, title: str
+    image: bytes,
+    media_type: str,
+    *,
+    issuer: CredentialSigner,
+    assertion: ProvAssertion,
+    soft_binding: str,
+    title: str,
+    latent_binding: bool = False,
 ) -> SignedImage:
     """Embeds signed credentials in a PNG, JPEG or WebP file; pixels stay as they are.
 
     ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload. The manifest's own
-    name ends with it, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record. Raises
+    name ends with it, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record. With
+    ``latent_binding`` a second soft binding says that the initial noise carries the payload too. Raises
     CredentialsError.
     """
     import c2pa
@@ -168,10 +178,13 @@ def sign_image(
         "format": media_type,
         "assertions": [
             {"label": ACTIONS_LABEL, "data": {"actions": _actions()}},
-            {
-                "label": SOFT_BINDING_LABEL,
-                "data": {"alg": soft_binding, "blocks": [{"scope": {}, "value": assertion.payload}]},
-            },
+            *(
+                {
+                    "label": SOFT_BINDING_LABEL,
+                    "data": {"alg": algorithm, "blocks": [{"scope": {}, "value": assertion.payload}]},
+                }
+                for algorithm in (soft_binding, *([LATENT_ALGORITHM] if latent_binding else []))
+            ),
             {"label": ASSERTION_LABEL, "data": assertion.to_json()},
         ],
     }
@@ -277,13 +290,18 @@ def _describe(state: str, failures: tuple[str, ...], manifest: Json) -> Credenti
         state=state,
         failures=failures,
         assertion=assertion,
-        soft_binding=_binding(bindings),
+        soft_binding=_binding([b for b in bindings if not _is_latent(b)]),
+        latent_binding=_binding([b for b in bindings if _is_latent(b)]),
         source_type=_source_type(assertions),
         issuer_name=_printable(str(signature.get("issuer", ""))),
         certificate_serial=str(signature.get("cert_serial_number", "")),
         generator=_printable(f"{generators[0].get('name', '')} {generators[0].get('version', '')}".strip()),
         fault=fault,
     )
+
+
+def _is_latent(binding: Any) -> bool:
+    return isinstance(binding, dict) and binding.get("alg") == LATENT_ALGORITHM
 
 
 def _binding(bindings: list[Any]) -> tuple[str, str] | None:

@@ -72,6 +72,7 @@ def issue_image(
             placement=making.watermark.get("placement"),
         ),
         soft_binding=soft_binding_algorithm(str(making.watermark["backend"])),
+        latent_binding="latent" in making.watermark,
         title=path.name,
     )
     record = build_record(

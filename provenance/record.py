@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.errors import FormatError, RecordError
+from provenance.latent_entry import is_latent_entry
 from provenance.placement import is_placement, read_placement
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class ImageRecord:
 
     ``prompt`` is ``{"hmac": hex}``, or ``{"text": …}`` when the maker asks; ``manifest`` is the SHA-256 of the C2PA
     manifest store; ``pixels`` is ``pixels_digest`` of the delivered picture; ``safety`` holds filter decisions;
-    ``watermark`` is ``placement.watermark_entry``, in earlier records without the placement.
+    ``watermark`` is ``placement.watermark_entry``, in earlier records without the placement, and ``latent_entry`` under
+    ``latent`` when the initial noise is marked.
     """
 
     payload: str
@@ -275,11 +277,11 @@ def _is_prompt(value: Json) -> bool:
 
 def _is_watermark(value: Json) -> bool:
     p_value = value.get("p_value")
-    known = set(value) - {"placement"} == {"backend", "p_value"} and _text(64)(value["backend"])
+    known = set(value) - {"placement", "latent"} == {"backend", "p_value"} and _text(64)(value["backend"])
     placed = "placement" not in value or is_placement(value["placement"])
-    return (
-        known and placed and isinstance(p_value, (int, float)) and not isinstance(p_value, bool) and 0 <= p_value <= 1
-    )
+    latent = "latent" not in value or is_latent_entry(value["latent"])
+    likely = isinstance(p_value, (int, float)) and not isinstance(p_value, bool) and 0 <= p_value <= 1
+    return known and placed and latent and likely
 
 
 def _is_image(value: Json) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from safety.watermark import Detection, Placement
 
 INTACT = ("trusted", "untrusted", "expired")
+
+DeepReader = Callable[["NDArray[np.uint8]"], "Detection"]
+"""Reads a payload out of (H, W, 3) pixels at any cost; what needs a model is handed in by whoever has one."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,11 @@ def open_picture(path: Path) -> Picture:
     return Picture(path.name, data, info.media_type, np.asarray(decode_image(data, path.name)))
 
 
-def read_trace(picture: Picture, trust: TrustStore, findings: Findings) -> Trace:
-    """Reads watermark and credentials, and finds what contradicts itself without a ledger."""
+def read_trace(picture: Picture, trust: TrustStore, findings: Findings, deep: DeepReader | None = None) -> Trace:
+    """Reads watermark and credentials, and finds what contradicts itself without a ledger.
+
+    ``deep`` is asked only when the pixels themselves carry no payload.
+    """
     height, width = picture.pixels.shape[:2]
     findings.ok(
         "file",
@@ -86,7 +93,7 @@ def read_trace(picture: Picture, trust: TrustStore, findings: Findings) -> Trace
         f"sha256 {sha256_hex(picture.data)}",
     )
     trace = Trace(
-        _read_watermark(picture, findings), read_credentials(picture.data, picture.media_type, trust.anchors_pem)
+        _read_watermark(picture, findings, deep), read_credentials(picture.data, picture.media_type, trust.anchors_pem)
     )
     credentials = trace.credentials
     if credentials.state == "absent":
@@ -112,14 +119,10 @@ def read_trace(picture: Picture, trust: TrustStore, findings: Findings) -> Trace
     return trace
 
 
-def _read_watermark(picture: Picture, findings: Findings) -> Detection | None:
-    try:
-        detection = detect(picture.pixels)
-    except WatermarkError as error:
-        findings.absent("watermark", f"{error.what}: {error.found}")
-        return None
-    if detection.payload is None:
-        findings.absent("watermark", f"no watermark (p = {detection.p_value:.1e}, {detection.backend})")
+def _read_watermark(picture: Picture, findings: Findings, deep: DeepReader | None) -> Detection | None:
+    detection, looked = _first_reading(picture, (detect,) if deep is None else (detect, deep))
+    if detection is None or detection.payload is None:
+        findings.absent("watermark", "; ".join(looked))
         return detection
     payload = Payload.unpack(detection.payload)
     findings.ok(
@@ -128,6 +131,23 @@ def _read_watermark(picture: Picture, findings: Findings) -> Detection | None:
         f"read by {detection.backend} with p = {detection.p_value:.1e}",
     )
     return detection
+
+
+def _first_reading(picture: Picture, readers: tuple[DeepReader, ...]) -> tuple[Detection | None, list[str]]:
+    """The first reading with a payload, else the first there is, and what the readers without one said."""
+    first: Detection | None = None
+    looked = []
+    for read in readers:
+        try:
+            detection = read(picture.pixels)
+        except WatermarkError as error:
+            looked.append(f"{error.what}: {error.found}")
+            continue
+        if detection.payload is not None:
+            return detection, looked
+        first = detection if first is None else first
+        looked.append(f"no watermark (p = {detection.p_value:.1e}, {detection.backend})")
+    return first, looked
 
 
 def _check_claim(picture: Picture, trace: Trace, claim: ProvAssertion, findings: Findings) -> None:
@@ -141,6 +161,9 @@ def _check_claim(picture: Picture, trace: Trace, claim: ProvAssertion, findings:
         faults.append(f"the soft binding names {binding[1] if binding else 'nothing'}, the assertion {claim.payload}")
     elif binding[0] not in {soft_binding_algorithm(name) for name in BACKENDS}:
         faults.append(f"the soft binding names an unknown algorithm, {binding[0]}")
+    latent = trace.credentials.latent_binding
+    if latent is not None and latent[1] != claim.payload:
+        faults.append(f"the soft binding of the initial noise names {latent[1]}, the assertion {claim.payload}")
     if trace.credentials.source_type != SOURCE_TYPE:
         faults.append("the credentials do not say that a model made the picture")
     if trace.payload is not None and trace.payload.hex != claim.payload:

@@ -10,14 +10,14 @@ from provenance.verify.findings import Findings
 from provenance.verify.history import Anchor, check_binding, compare_picture, find_anchor, read_record
 from provenance.verify.lineage import check_lineage
 from provenance.verify.report import Report, Verdict
-from provenance.verify.trace import open_picture, read_trace
+from provenance.verify.trace import DeepReader, open_picture, read_trace
 
 
-def verify_with(path: Path, evidence: Evidence, trust: TrustStore) -> Report:
+def verify_with(path: Path, evidence: Evidence, trust: TrustStore, deep: DeepReader | None = None) -> Report:
     """Verifies one picture with the evidence given; see ``provenance.verify.verify_image``."""
     picture = open_picture(path)
     findings = Findings(str(path))
-    trace = read_trace(picture, trust, findings)
+    trace = read_trace(picture, trust, findings, deep)
     payload = trace.followed
     if payload is None:
         return findings.report(Verdict.UNKNOWN)
