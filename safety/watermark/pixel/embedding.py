@@ -18,7 +18,7 @@ from safety.watermark.pixel.waves import agreement
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WAVE_SHARE = 0.30
+WAVE_SHARE = 0.33
 WAVE_WEIGHT = 0.4
 # What a reader should see, in deviations: of the bits and of the waves in the picture as it is, and of the bits when
 # it is made half as large and saved as JPEG 50. The unmarked picture at the shift chosen gives the first few of them.
@@ -26,7 +26,9 @@ READ, FIND, READ_SMALL = 31.0, 15.5, 18.0
 UNMARKED_BITS, UNMARKED_WAVES = 3.5, 1.75
 SMALL_QUALITY = 50
 # PSNR in dB between which the strength is chosen, and that of the trial it is chosen by.
-FAINTEST, LOUDEST, TRIAL = 43.4, 37.0, 42.0
+FAINTEST, LOUDEST, TRIAL = 43.6, 37.4, 42.0
+# The mark's deviation where the picture is flat, in levels: more would show.
+FLAT_LEVELS = 1.2
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _amplitude(chips: NDArray[np.float32], shape: NDArray[np.float32], placed: P
         _reaching(FIND, UNMARKED_WAVES, plain.waves),
         _reaching(READ_SMALL, UNMARKED_BITS, small.bits),
     )
-    return float(np.clip(trial * wanted, faintest, loudest))
+    return min(float(np.clip(trial * wanted, faintest, loudest)), FLAT_LEVELS)
 
 
 def _reaching(wanted: float, without: float, at_trial: float) -> float:

@@ -14,7 +14,8 @@ from safety.watermark.pixel.chips import LUMA, blurred
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DETAIL, NEAR, AROUND = 1.5, 1.5, 4.0
+DETAIL, NEAR = 1.5, 1.5
+WITHIN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 EXPONENT = 0.7
 QUIET = 1.0
 STEPS = 64
@@ -23,12 +24,11 @@ STEPS = 64
 def visibility_gain(chips: NDArray[np.float32]) -> NDArray[np.float32]:
     """(rows, columns): the amplitude that is about equally visible everywhere, up to one factor.
 
-    Contrast masking: activity to the power of 0.75. The smaller of the activity close by and around is taken, so that
-    a flat area beside an edge counts as flat.
+    Contrast masking: activity to the power of 0.7, one where nothing is going on. The least activity within two chips
+    is taken, so that a flat area beside an edge counts as flat.
     """
     fine = chips - blurred(chips, DETAIL)
-    squared = fine * fine
-    activity = np.sqrt(np.minimum(blurred(squared, NEAR), blurred(squared, AROUND)))
+    activity = np.sqrt(cv2.erode(blurred(fine * fine, NEAR), WITHIN))
     gain: NDArray[np.float32] = (activity + np.float32(QUIET)) ** np.float32(EXPONENT)
     return gain
 
