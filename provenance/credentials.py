@@ -29,6 +29,8 @@ ACTIONS_LABEL = "c2pa.actions.v2"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 GENERATOR = "prov"
 STORE_TYPE = "application/c2pa"
+# `dwtDctSvd` was written with another error-correcting code until 0.1.0.
+VERSIONS = {"dwtDctSvd": 2}
 
 UNTRUSTED, EXPIRED, OTHER_PIXELS = (
     "signingCredential.untrusted",
@@ -43,8 +45,8 @@ _LATER = {"fingerprint", "size", "placement"}
 
 
 def soft_binding_algorithm(backend: str) -> str:
-    """The name of a watermark backend in soft bindings, with the version of our payload code."""
-    return f"org.prov.{backend.lower()}.1"
+    """The name of a watermark backend in soft bindings, with the version of what it writes."""
+    return f"org.prov.{backend.lower()}.{VERSIONS.get(backend, 1)}"
 
 
 class CredentialSigner(Protocol):

@@ -52,7 +52,7 @@ def test_credentials_read_back_as_trusted_under_the_root_alone(issuer, media_typ
     read = read_credentials(data, media_type, issuer.root_pem)
     assert read.state == "trusted"
     assert read.assertion == ASSERTION
-    assert read.soft_binding == ("org.prov.dwtdctsvd.1", ASSERTION.payload)
+    assert read.soft_binding == ("org.prov.dwtdctsvd.2", ASSERTION.payload)
     assert read.source_type == SOURCE_TYPE
     assert read.issuer_name == "Ada Example"
     assert read_credentials(data, media_type).state == "untrusted"
