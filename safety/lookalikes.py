@@ -1,10 +1,16 @@
-"""Characters that look like Latin letters, after the idea of UTS 39: a small table of the ones people use.
+"""Characters that look like Latin letters: the confusables of UTS #39, and the ones people use that it lacks.
 
-Unicode's compatibility forms (full width, mathematical, circled) are not here: NFKC undoes those.
+Unicode's compatibility forms (full width, mathematical, circled) are not here: NFKC undoes those. Where a supplement
+and UTS #39 differ the supplement counts, because it was chosen for words and not for names in an address bar.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+UTS39 = Path(__file__).parent / "uts39_latin.txt"
+
+# What UTS #39 lacks, or reads as a letter that nobody means in a word.
 _SINGLE = {
     "a": "аɑαАΑᴀаᗩꓮ∀",
     "b": "ЬьВвΒβъʙᗷꓐḅɓ",
@@ -59,7 +65,14 @@ def _enclosed() -> dict[str, str]:
     return letters
 
 
-FIRST_READING = str.maketrans({c: latin for latin, group in _SINGLE.items() for c in group} | _enclosed())
+def _uts39() -> dict[str, str]:
+    """Every character of the UTS #39 table with the small Latin letters it is confused with."""
+    rows = [line.split(": ") for line in UTS39.read_text("ascii").splitlines() if not line.startswith("#")]
+    return {chr(int(code, 16)): latin for latin, codes in rows for code in codes.split()}
+
+
+_SUPPLEMENTS = {c: latin for latin, group in _SINGLE.items() for c in group}
+FIRST_READING = str.maketrans(_uts39() | _SUPPLEMENTS | _enclosed())
 SECOND_READING = FIRST_READING | str.maketrans(_SECOND)
 
 # What each letter may be written as, among what is left after normalising: figures and signs.

@@ -6,7 +6,7 @@ import unicodedata
 
 from safety.lookalikes import FIRST_READING, SECOND_READING
 
-VERSION = 1
+VERSION = 2
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
 
 
@@ -16,6 +16,8 @@ def readings(text: str) -> tuple[str, ...]:
     NFKC, lookalikes, case folding, NFKD without format characters and marks, and lookalikes once more: a table
     before folding (Ь would be lost) and after it (K would be).
     """
+    if text.isascii():
+        return (text.lower(),)
     return tuple(dict.fromkeys(_read(text, table) for table in (FIRST_READING, SECOND_READING)))
 
 

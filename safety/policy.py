@@ -12,6 +12,7 @@ from typing import Any
 
 from safety.errors import PolicyError
 from safety.policy_schema import faults_in, parse_yaml
+from safety.policy_thresholds import Calibration, Threshold, read_calibration, read_threshold
 
 STARTER_BASE = "starter"
 STARTER_POLICY = Path(__file__).parent / "policies" / "starter.yaml"
@@ -20,12 +21,21 @@ MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
+class TermList:
+    """Words that a prompt may not hold, and phrases in which they are harmless."""
+
+    terms: tuple[str, ...]
+    allow: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Concept:
     """Something the policy forbids, and how prompts and pictures of it are known.
 
-    ``terms`` and ``allow`` are for prompts: words, and phrases in which they are harmless. ``labels`` are classes
-    of the starter classifier; ``prompts`` and ``anchors`` are what CLIP compares. ``thresholds`` are by filter
-    kind, above 0 and at most 1.
+    ``terms`` and ``allow`` are for prompts, and ``languages`` adds lists by language tag; all count for every prompt.
+    ``labels`` are classes of the starter classifier; ``prompts`` and ``anchors`` are what CLIP compares.
+    ``thresholds`` are those that block, above 0 and at most 1, by who scores (``policy_thresholds.SCORERS``), and
+    ``warnings`` those from which the user is told; ``calibration`` holds what is known of them.
     """
 
     name: str
@@ -35,7 +45,18 @@ class Concept:
     labels: tuple[str, ...]
     prompts: tuple[str, ...]
     anchors: tuple[str, ...]
+    languages: Mapping[str, TermList]
     thresholds: Mapping[str, float]
+    warnings: Mapping[str, float]
+    calibration: Mapping[str, Calibration]
+
+    @property
+    def every_term(self) -> TermList:
+        """The terms and allowed phrases of all languages together, each once."""
+        lists = [TermList(self.terms, self.allow), *self.languages.values()]
+        terms = dict.fromkeys(term for each in lists for term in each.terms)
+        allow = dict.fromkeys(phrase for each in lists for phrase in each.allow)
+        return TermList(tuple(terms), tuple(allow))
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,15 @@ class Policy:
         """The concepts that are screened at a stage."""
         return tuple(concept for concept in self.concepts if stage in concept.stages)
 
+    def warnings(self, stage: str, scorer: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+        """One sentence for each concept whose score is below its threshold, but not below its warning."""
+        found = []
+        for concept in self.at(stage):
+            warn, score = concept.warnings.get(scorer), scores.get(concept.name)
+            if warn is not None and score is not None and warn <= score < concept.thresholds[scorer]:
+                found.append(f"close to {concept.name}: score {score:.3f}, warned of from {warn:g}")
+        return tuple(found)
+
 
 def open_policy(path: Path | None, base: str) -> Policy:
     """The policy of a path, or the one that ships for a base: ``starter``'s own, or the default."""
@@ -105,5 +135,14 @@ def open_policy(path: Path | None, base: str) -> Policy:
 
 def _concept(name: str, value: dict[str, Any]) -> Concept:
     lists = {key: tuple(value[key]) for key in ("stages", "terms", "allow", "labels", "prompts", "anchors")}
-    thresholds = {kind: float(share) for kind, share in value["thresholds"].items()}
-    return Concept(name=name, thresholds=MappingProxyType(thresholds), **lists)
+    languages = {tag: TermList(tuple(v["terms"]), tuple(v["allow"])) for tag, v in value["languages"].items()}
+    thresholds: dict[str, Threshold] = {k: read_threshold(v) for k, v in value["thresholds"].items()}
+    calibration = {scorer: read_calibration(v) for scorer, v in value["calibration"].items()}
+    return Concept(
+        name=name,
+        languages=MappingProxyType(languages),
+        thresholds=MappingProxyType({scorer: t.block for scorer, t in thresholds.items()}),
+        warnings=MappingProxyType({scorer: t.warn for scorer, t in thresholds.items() if t.warn is not None}),
+        calibration=MappingProxyType(calibration),
+        **lists,
+    )

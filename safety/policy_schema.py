@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from safety.decision import STAGES
 from safety.errors import PolicyError
+from safety.policy_thresholds import calibration_faults, threshold_faults
 
-TYPE = "urn:prov:policy:v1"
+TYPE = "urn:prov:policy:v2"
 KINDS = ("starter", "open_clip")
 MAX_ITEMS, MAX_TEXT, MAX_CONCEPTS = 2000, 200, 200
 
 _TOP = {"type", "name", "version", "on_error", "filter", "concepts"}
-_CONCEPT = {"stages", "terms", "allow", "labels", "prompts", "anchors", "thresholds"}
+_LISTS = ("stages", "terms", "allow", "labels", "prompts", "anchors")
+_CONCEPT = {*_LISTS, "languages", "thresholds", "calibration"}
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -102,42 +104,71 @@ def _concept_faults(name: Any, value: Any, kind: Any) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where} is not a mapping"]
     faults = _keys(value, _CONCEPT, where)
-    for key in sorted(_CONCEPT - {"thresholds"}):
-        items = value.get(key, [])
-        if not isinstance(items, list) or len(items) > MAX_ITEMS or not all(_is_text(i, MAX_TEXT) for i in items):
-            faults.append(f"{where}.{key} is not a list of at most {MAX_ITEMS} texts of 1 to {MAX_TEXT} characters")
-        elif len(set(items)) != len(items):
-            faults.append(f"{where}.{key} names something twice")
+    for key in _LISTS:
+        faults += _list_faults(value.get(key, []), f"{where}.{key}")
     stages = value.get("stages")
-    stages = stages if isinstance(stages, list) else []
+    stages = [stage for stage in stages if isinstance(stage, str)] if isinstance(stages, list) else []
     if not stages or any(stage not in STAGES for stage in stages):
         faults.append(f"{where}.stages is not one or more of {', '.join(STAGES)}")
     for key in ("terms", "allow"):
-        terms = value.get(key)
-        for term in terms if isinstance(terms, list) else []:
-            if isinstance(term, str) and not re.search(r"[^\W\d_]", term):
-                faults.append(f"{where}.{key}: {term!r} has no letter")
+        faults += _term_faults(value.get(key), f"{where}.{key}")
     if "prompt" in stages and not value.get("terms"):
         faults.append(f"{where}.terms is empty, though prompts are screened for it")
-    faults += _threshold_faults(value.get("thresholds", {}), where)
-    if {"train", "output"} & {stage for stage in stages if isinstance(stage, str)}:
-        thresholds = value.get("thresholds")
-        if isinstance(thresholds, dict) and kind in KINDS and kind not in thresholds:
+    faults += _language_faults(value.get("languages", {}), f"{where}.languages")
+    thresholds = value.get("thresholds", {})
+    faults += threshold_faults(thresholds, f"{where}.thresholds")
+    faults += calibration_faults(value.get("calibration", {}), thresholds, f"{where}.calibration")
+    return faults + _scorer_faults(value, kind, stages, where)
+
+
+def _scorer_faults(value: dict[Any, Any], kind: Any, stages: list[str], where: str) -> list[str]:
+    """What the chosen content filter, and CLIP on prompts, lack in a concept."""
+    if kind not in KINDS:
+        return []
+    faults = []
+    thresholds = value.get("thresholds")
+    thresholds = thresholds if isinstance(thresholds, dict) else {}
+    if {"train", "output"} & set(stages):
+        if "thresholds" in value and kind not in thresholds:
             faults.append(f"{where}.thresholds has none for the filter {kind}")
         for key in ("labels",) if kind == "starter" else ("prompts", "anchors"):
-            if kind in KINDS and not value.get(key):
+            if not value.get(key):
                 faults.append(f"{where}.{key} is empty, though pictures are screened for it by {kind}")
+    if "open_clip_text" in thresholds:
+        if kind != "open_clip" or "prompt" not in stages:
+            faults.append(f"{where}.thresholds.open_clip_text needs the filter open_clip and the stage prompt")
+        for key in ("prompts", "anchors"):
+            if not value.get(key):
+                faults.append(f"{where}.{key} is empty, though prompts are compared with it by open_clip_text")
     return faults
 
 
-def _threshold_faults(value: Any, where: str) -> list[str]:
+def _list_faults(items: Any, where: str) -> list[str]:
+    if not isinstance(items, list) or len(items) > MAX_ITEMS or not all(_is_text(i, MAX_TEXT) for i in items):
+        return [f"{where} is not a list of at most {MAX_ITEMS} texts of 1 to {MAX_TEXT} characters"]
+    return [f"{where} names something twice"] if len(set(items)) != len(items) else []
+
+
+def _term_faults(terms: Any, where: str) -> list[str]:
+    texts = [term for term in terms if isinstance(term, str)] if isinstance(terms, list) else []
+    return [f"{where}: {term!r} has no letter" for term in texts if not re.search(r"[^\W\d_]", term)]
+
+
+def _language_faults(value: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
-        return [f"{where}.thresholds is not a mapping"]
-    faults = [f"{where}.thresholds: unknown filter {kind!r}" for kind in value if kind not in KINDS]
-    for kind, share in value.items():
-        number = isinstance(share, (int, float)) and not isinstance(share, bool) and math.isfinite(share)
-        if not number or not 0 < share <= 1:
-            faults.append(f"{where}.thresholds.{kind} is {share!r}, not a number above 0 and at most 1")
+        return [f"{where} is not a mapping"]
+    faults = []
+    for language, terms in value.items():
+        place = f"{where}.{language}"
+        if not isinstance(language, str) or _LANGUAGE.fullmatch(language) is None:
+            faults.append(f"{place} is not a language tag such as de or pt-BR")
+        if not isinstance(terms, dict):
+            faults.append(f"{place} is not a mapping")
+            continue
+        faults += _keys(terms, {"terms", "allow"}, place)
+        for key in ("terms", "allow"):
+            faults += _list_faults(terms.get(key, []), f"{place}.{key}")
+            faults += _term_faults(terms.get(key), f"{place}.{key}")
     return faults
 
 

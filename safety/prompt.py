@@ -1,4 +1,4 @@
-"""The prompt filter: forbidden words, whatever they are dressed in."""
+"""The lexical prompt filter: forbidden words, whatever they are dressed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safety.normalise import VERSION, readings
 from safety.policy import Policy
 
 MAX_CHARACTERS = 10_000
-_SOURCES = ("lexicon.py", "lookalikes.py", "normalise.py", "prompt.py")
+_SOURCES = ("lexicon.py", "lookalikes.py", "normalise.py", "prompt.py", "streams.py", "uts39_latin.txt")
 
 
 class PromptFilter:
@@ -21,7 +21,7 @@ class PromptFilter:
     def __init__(self, policy: Policy, stage: str = "prompt") -> None:
         self._policy = policy
         self._stage = stage
-        self._lexicons = {c.name: Lexicon(c.terms, c.allow) for c in policy.at(stage) if c.terms}
+        self._lexicon = Lexicon({concept.name: concept.every_term for concept in policy.at(stage)})
 
     @cached_property
     def digest(self) -> str:
@@ -36,12 +36,10 @@ class PromptFilter:
         if not isinstance(prompt, str) or len(prompt) > MAX_CHARACTERS:
             return self._blocked("unreadable", f"the prompt is not a text of at most {MAX_CHARACTERS} characters")
         for text in readings(prompt):
-            for concept, lexicon in self._lexicons.items():
-                match = lexicon.find(text)
-                if match is not None:
-                    return self._blocked(
-                        f"{concept}/term:{match.term}", f"the prompt asks for {concept}: {match.term!r}"
-                    )
+            match = self._lexicon.find(text)
+            if match is not None:
+                rule = f"{match.concept}/term:{match.term}"
+                return self._blocked(rule, f"the prompt asks for {match.concept}: {match.term!r}")
         return Decision(True, self._stage, self._policy.digest, self.digest)
 
     def _blocked(self, rule: str, reason: str) -> Decision:

@@ -94,7 +94,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         ({**starter(), "concepts": {}}, "concepts"),
         ({**starter(), "concepts": {"A B": {}}}, "word of a-z"),
         ({**starter(), "concepts": {"skull": None}}, "not a mapping"),
-        ({**starter(), "type": "urn:prov:policy:v2"}, "urn:prov:policy:v1"),
+        ({**starter(), "type": "urn:prov:policy:v1"}, "urn:prov:policy:v2"),
         ({**starter(), "filter": {"kind": "none"}}, "filter.kind"),
         ({**starter(), "filter": {"kind": "open_clip"}}, "filter.model"),
         ({**starter(), "filter": {"kind": "starter", "model": "x"}}, "unknown key 'model'"),
