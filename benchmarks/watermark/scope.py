@@ -11,7 +11,7 @@ from benchmarks.watermark.pictures import Picture
 from benchmarks.watermark.suite import COMBINED, GROUPS, NONE, STRONGEST, TARGETS, group_of, suite
 from benchmarks.watermark.systems import RIVA_GAN, RIVA_GAN_32, system
 
-SLOW_PICTURES = 6
+SLOW_PICTURES = 3
 QUICK_PICTURES = 3
 # Everything but the photographs at 512 × 512, on which the whole suite is run.
 OTHER_SETS: tuple[Callable[[], list[Picture]], ...] = (
