@@ -39,7 +39,7 @@ def invert(
     import torch
 
     with torch.inference_mode():
-        sample = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32)).to(pipeline.device)
+        sample = torch.from_numpy(np.array(latents, dtype=np.float32)).to(pipeline.device)
         reverse = _reverse_flow if is_flow(pipeline) else _reverse_diffusion
         noise: NDArray[np.float32] = reverse(pipeline, sample, steps, start).cpu().numpy()
     if not np.isfinite(noise).all():
@@ -58,7 +58,7 @@ def encode(pipeline: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     vae = pipeline.vae.to(torch.float32)
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     with torch.inference_mode():
-        pixels = torch.from_numpy(np.ascontiguousarray(pictures)).to(pipeline.device).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(np.array(pictures)).to(pipeline.device).permute(0, 3, 1, 2)
         mode = vae.encode(pixels.float() / 127.5 - 1).latent_dist.mode()
         latents: NDArray[np.float32] = ((mode - shift) * vae.config.scaling_factor).cpu().numpy()
     if not np.isfinite(latents).all():
