@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COVERED = 0.9
 WHOLE = 120
-MANY, FEWEST = 36, 16
+MANY, FEWEST, HINT = 36, 16, 6
 FEW_THRESHOLD = 0.06
 PLAINEST, CLEAREST = 0.2, 8.0
 NEAR_MISS = 3.0
@@ -118,7 +118,7 @@ def _of_visible(
     straightener = Straightener(pixels, size)
     compared = [_of_view(view, issued) for way in ways for view in straightener.views(way)]
     nearest = min(compared, key=lambda each: each.distance)
-    if nearest.kind is Kind.OTHER and nearest.distance <= NEAR_MISS * nearest.limit:
+    if nearest.limit < nearest.distance <= NEAR_MISS * nearest.limit:
         moved = (each for way in ways for each in nudged(way, size))
         compared += [_of_view(view, issued) for way in moved for view in straightener.views(way)]
     return min(compared, key=_preference)
@@ -128,7 +128,7 @@ def _preference(found: Likeness) -> tuple[int, float]:
     """First what is the recorded picture, then what may be; else as it was found first."""
     if found.kind is Kind.SAME:
         return (0, found.distance)
-    return (1, found.distance) if found.kind is Kind.UNCLEAR and found.cells >= FEWEST else (2, 0.0)
+    return (1, found.distance) if found.kind is Kind.UNCLEAR and found.cells >= HINT else (2, 0.0)
 
 
 def _of_view(view: View, issued: str) -> Likeness:
@@ -140,21 +140,18 @@ def _of_view(view: View, issued: str) -> Likeness:
     far = distance_of_cells(issued, view.cells, counted)
     contrast = contrast_of_cells(issued, counted)
     against, seen = _against(far, limit), _seen(view)
+    agrees = f"agrees with the recorded picture {against}, but"
     if cells == 0 and view.beyond <= MOST_BEYOND:
         kind, detail = Kind.UNCLEAR, f"too little of the recorded picture is visible to tell ({seen})"
-    elif far > limit:
+    elif far > MATCH_THRESHOLD:
         kind, detail = Kind.OTHER, f"the record was issued for another picture {against}, {seen}"
     elif view.beyond > MOST_BEYOND:
         kind = Kind.EXTENDED
         detail = f"shows the recorded picture {against}, {seen}, and {view.beyond:.0%} that is not on record"
-    elif cells < FEWEST:
-        kind, detail = (
-            Kind.UNCLEAR,
-            f"agrees with the recorded picture {against}, but too little of it to tell ({seen})",
-        )
+    elif cells < FEWEST or far > limit:
+        kind, detail = Kind.UNCLEAR, f"{agrees} too little of it is visible to tell ({seen})"
     elif cells < WHOLE and contrast < PLAINEST and far > contrast / CLEAREST:
-        kind = Kind.UNCLEAR
-        detail = f"agrees with the recorded picture {against}, but what is visible is too plain to tell ({seen})"
+        kind, detail = Kind.UNCLEAR, f"{agrees} what is visible is too plain to tell ({seen})"
     else:
         kind, detail = Kind.SAME, f"looks like the recorded picture {against}, {seen}"
     return Likeness(kind, far, limit, detail, cells)

@@ -27,7 +27,7 @@ PROBES = 48
 FURTHEST = 4
 LIKELY = 0.5
 NUDGE = 1 / 128
-BORDER_LEVELS = 12
+BORDER_LEVELS = 20
 BORDER_EDGE = 2
 LEAST_BORDER = 0.005
 
@@ -138,7 +138,7 @@ def _cells(canvas: NDArray[np.uint8], seen: NDArray[np.bool_]) -> tuple[NDArray[
 
 
 def _plain_border(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(rows, columns): what has nearly the colour of a corner and hangs together with it, and a rim around it.
+    """(rows, columns): what has nearly the colour at a corner and hangs together with it, and a rim around it.
 
     Less than half a percent is no border.
     """
@@ -147,7 +147,9 @@ def _plain_border(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
     levels = (BORDER_LEVELS,) * 3
     how = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (255 << 8)
     canvas = small.copy()
-    for x, y in product((0, width - 1), (0, height - 1)):
+    # Three starts to a corner: JPEG leaves single samples of a border in another colour.
+    for (x, y), (right, down) in product(product((0, width - 1), (0, height - 1)), ((0, 0), (3, 0), (0, 3))):
+        x, y = abs(x - min(right, width - 1)), abs(y - min(down, height - 1))
         if not mask[y + 1, x + 1]:
             cv2.floodFill(canvas, mask, (x, y), 0, levels, levels, how)
     filled = mask[1:-1, 1:-1]
