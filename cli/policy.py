@@ -1,19 +1,27 @@
-"""`prov policy`: ask the safety policy what it would allow."""
+"""`prov policy`: what a safety policy says and would allow, and who signed it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import emit, refusals
+from cli.console import emit, passphrase, refusals
 
-app = typer.Typer(help="Ask what the safety policy allows.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from safety.decision import Decision
+    from safety.policy import Concept, Policy
+
+app = typer.Typer(help="Show, check and sign safety policies.", no_args_is_help=True, rich_markup_mode=None)
 
 PolicyOption = Annotated[Path | None, typer.Option(help="A policy file; the base's own when not given.")]
 BaseOption = Annotated[str, typer.Option(help="Base model whose own policy counts: starter, or any other.")]
+SignedOption = Annotated[Path | None, typer.Option(help="A signed policy's folder: it is verified, then counts.")]
+TrustOption = Annotated[
+    list[Path] | None, typer.Option(help="PEM file with a root to trust beside your own; may be repeated.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -23,6 +31,8 @@ def check(
     image: Annotated[Path | None, typer.Option(help="A PNG, JPEG or WebP picture to screen.")] = None,
     policy: PolicyOption = None,
     base: BaseOption = "starter",
+    signed: SignedOption = None,
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a prompt or a picture would pass; exit 1 when it would be blocked.
@@ -31,18 +41,17 @@ def check(
     """
     with refusals():
         from provenance.errors import UsageError
-        from safety.policy import open_policy
 
         if prompt is None and image is None:
             raise UsageError(
                 "give --prompt or --image", fix='for example: prov policy check --prompt "a red fish in the desert"'
             )
-        rules = open_policy(policy, base)
-        decisions: list[Any] = []
+        rules, _ = _rules(policy, base, signed, trust)
+        decisions: list[tuple[Decision, str]] = []
         if prompt is not None:
-            from safety.prompt import PromptFilter
+            from safety.prompt_stages import open_prompt_filter
 
-            decisions.append(PromptFilter(rules).screen(prompt))
+            decisions.append((open_prompt_filter(rules).screen(prompt), "open_clip_text"))
         if image is not None:
             import numpy as np
 
@@ -51,34 +60,115 @@ def check(
             from safety.content import open_content_filter, screen_or_refuse
 
             picture = np.asarray(decode_image(read_file(image, limit=MAX_BYTES), image.name))
-            decisions.append(screen_or_refuse(open_content_filter(rules, base), picture))
-    emit([d.to_json() for d in decisions], "\n".join(map(_line, decisions)), as_json=as_json)
-    if not all(decision.allowed for decision in decisions):
+            decisions.append((screen_or_refuse(open_content_filter(rules, base), picture), rules.filter.kind))
+    told = [(decision, rules.warnings(decision.stage, scorer, decision.scores)) for decision, scorer in decisions]
+    emit(
+        [decision.to_json() | {"warnings": list(warnings)} for decision, warnings in told],
+        "\n".join(_line(decision, warnings) for decision, warnings in told),
+        as_json=as_json,
+    )
+    if not all(decision.allowed for decision, _ in told):
         raise typer.Exit(1)
 
 
 @app.command()
-def show(policy: PolicyOption = None, base: BaseOption = "starter", as_json: JsonOption = False) -> None:
-    """Print a policy, checked, with the digest that decisions name.
+def show(
+    policy: PolicyOption = None,
+    base: BaseOption = "starter",
+    signed: SignedOption = None,
+    trust: TrustOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a policy, checked, with the digest that decisions name, and who signed it.
 
     Example: prov policy show
     """
     with refusals():
+        rules, signature = _rules(policy, base, signed, trust)
+    lines = [f"{rules.name} version {rules.version}, filter {rules.filter.kind}", f"digest {rules.digest}"]
+    if signature is not None:
+        lines.append(f'signed by "{signature["issuer"]}" on {signature["created"]}, root {signature["root_digest"]}')
+    for concept in rules.concepts:
+        lines += _concept_lines(concept)
+    data = {"digest": rules.digest, "policy": json.loads(rules.canonical), "signature": signature}
+    emit(data, "\n".join(lines), as_json=as_json)
+
+
+@app.command()
+def sign(
+    policy: Annotated[Path, typer.Argument(help="A policy file.")],
+    out: Annotated[Path | None, typer.Option(help="New folder for it; POLICY-signed when not given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a policy and sign it with the issuer's key, so that others can tell whose rules they are.
+
+    Example: prov policy sign policy.yaml --out policy-signed
+    """
+    with refusals():
+        from provenance.home import Home
+        from provenance.identity import load_issuer
+        from provenance.policy_signature import sign_policy
+
+        release = out or policy.resolve().with_name(f"{policy.stem}-signed")
+        issuer = load_issuer(Home.open(), passphrase())
+        rules = sign_policy(policy, release, issuer)
+    emit(
+        {"name": rules.name, "version": rules.version, "digest": rules.digest, "signed": str(release)},
+        f'{rules.name} version {rules.version}, signed by "{issuer.name}"\ndigest {rules.digest}\nsigned {release}',
+        as_json=as_json,
+    )
+
+
+def _rules(
+    policy: Path | None, base: str, signed: Path | None, trust: list[Path] | None
+) -> tuple[Policy, dict[str, str] | None]:
+    """The policy that counts, and who signed it, where a signed one is asked for."""
+    from provenance.errors import UsageError
+
+    if signed is None:
         from safety.policy import open_policy
 
-        rules = open_policy(policy, base)
-    content = json.loads(rules.canonical)
-    lines = [f"{rules.name} version {rules.version}, filter {rules.filter.kind}", f"digest {rules.digest}"]
-    for concept in rules.concepts:
-        lines.append(f"{concept.name} ({', '.join(concept.stages)})")
-        lines.append(f"  terms: {', '.join(concept.terms)}")
-        if concept.allow:
-            lines.append(f"  allowed phrases: {', '.join(concept.allow)}")
-        lines.append(f"  threshold: {', '.join(f'{kind} {share:g}' for kind, share in concept.thresholds.items())}")
-    emit({"digest": rules.digest, "policy": content}, "\n".join(lines), as_json=as_json)
+        if trust:
+            raise UsageError("--trust needs --signed", fix="name the folder that `prov policy sign` made")
+        return open_policy(policy, base), None
+    if policy is not None:
+        raise UsageError("give --policy or --signed, not both", fix="the signed folder holds its policy")
+    from provenance.policy_signature import verify_policy
+    from provenance.trust import home_and_files
+
+    found = verify_policy(signed, home_and_files(trust or []))
+    signature = {"issuer": found.issuer.name, "root_digest": found.issuer.root_digest, "created": found.created}
+    return found.policy, signature
 
 
-def _line(decision: Any) -> str:
+def _concept_lines(concept: Concept) -> list[str]:
+    lines = [f"{concept.name} ({', '.join(concept.stages)})", f"  terms: {', '.join(concept.terms)}"]
+    if concept.allow:
+        lines.append(f"  allowed phrases: {', '.join(concept.allow)}")
+    for language, listed in concept.languages.items():
+        lines.append(f"  terms in {language}: {', '.join(listed.terms)}")
+        if listed.allow:
+            lines.append(f"  allowed phrases in {language}: {', '.join(listed.allow)}")
+    for scorer, block in concept.thresholds.items():
+        warn = f"warns from {concept.warnings[scorer]:g}, " if scorer in concept.warnings else ""
+        lines.append(f"  {scorer}: {warn}blocks from {block:g}, {_calibration(concept, scorer)}")
+    return lines
+
+
+def _calibration(concept: Concept, scorer: str) -> str:
+    known = concept.calibration.get(scorer)
+    if known is None:
+        return "not calibrated"
+    low, high = known.interval
+    return (
+        f"{known.fpr:.2%} of {known.negatives} negatives blocked "
+        f"({known.confidence:.0%} interval {low:.2%} to {high:.2%}), set {known.set_digest[:16]}…"
+    )
+
+
+def _line(decision: Decision, warnings: tuple[str, ...]) -> str:
     verdict = "allowed" if decision.allowed else "blocked"
     scores = "".join(f"; {name} {score:.3f}" for name, score in sorted(decision.scores.items()))
-    return f"{decision.stage}: {verdict}: {decision.reason}{scores}"
+    return "\n".join(
+        [f"{decision.stage}: {verdict}: {decision.reason}{scores}", *(f"  warning: {warning}" for warning in warnings)]
+    )

@@ -45,7 +45,8 @@ class _Spelling:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        return re.compile("".join(map(_letter, self.letters)) + f"(?:(?:{_letter('e')})?{_letter('s')})?")
+        letters = "".join(map(_letter, self.letters.replace("ph", "f")))
+        return re.compile(f"{letters}(?:(?:{_letter('e')})?{_letter('s')})?")
 
     @cached_property
     def spaced(self) -> bool:
@@ -166,14 +167,14 @@ def _has_space(gap: str) -> bool:
 
 def _spellings(concept: str, terms: tuple[str, ...]) -> Iterator[_Spelling]:
     for term in terms:
-        for reading in readings(term):
-            words = tuple(re.findall(r"[^\W_]+", reading))
-            if words:
-                yield _Spelling(concept, term, words)
+        # A text is read in several ways, so one way of reading the term is enough.
+        words = tuple(re.findall(r"[^\W_]+", readings(term.casefold())[0]))
+        if words:
+            yield _Spelling(concept, term, words)
 
 
 def _letter(letter: str) -> str:
-    drawn = "".join(f"|{re.escape(signs)}" for signs in DRAWN.get(letter, ()) if signs.isalpha())
+    drawn = "".join(f"|{signs[0]}+{signs[1:]}" for signs in DRAWN.get(letter, ()) if signs.isalpha())
     return f"(?:[{re.escape(letter + LEET.get(letter, ''))}]{drawn}){{1,{_STRETCH}}}"
 
 

@@ -12,32 +12,32 @@ UTS39 = Path(__file__).parent / "uts39_latin.txt"
 
 # What UTS #39 lacks, or reads as a letter that nobody means in a word.
 _SINGLE = {
-    "a": "аɑαАΑᴀаᗩꓮ∀",
-    "b": "ЬьВвΒβъʙᗷꓐḅɓ",
-    "c": "сСϲᴄⅽςꓚ¢",
+    "a": "аɑαАΑᴀаᗩꓮ∀ⲁⲀ",
+    "b": "ЬьВвΒβъʙᗷꓐḅɓⲃⲂ",
+    "c": "сСϲᴄⅽςꓚ¢ⲥⲤ",
     "d": "ԁԀᴅđĐɗɖժꓓð",
-    "e": "еЕєЄεΕЭэᴇɛəǝℯꓰ℮",
+    "e": "еЕєЄεΕЭэᴇɛəǝℯꓰ℮ⲉⲈ",
     "f": "ƒғҒꜰϝքꓝſ",
     "g": "ɡԌԍɢɠցꓖ",
-    "h": "һҺНнΗʜհħĦꓧ",
-    "i": "іІіιΙıɪӀɩꓲ",
+    "h": "һҺНнΗʜհħĦꓧⲏⲎ",
+    "i": "іІіιΙıɪӀɩꓲⲓⲒ",
     "j": "јЈϳᴊյꓙ",
-    "k": "кКκΚᴋƙĸҝқҚꓗ",
+    "k": "кКκΚᴋƙĸҝқҚꓗⲕⲔ",
     "l": "ӏǀ∣│ʟłŁⅼɭլℓꓡ丨",
-    "m": "мМΜᴍɱꓟ",
-    "n": "пПηпɴŋղոռиИΝꓠ",
-    "o": "оОοΟσΣᴏøØօσσ०০๐ꓳ◯○",
-    "p": "рРρΡᴘþƿꓑ",
+    "m": "мМΜᴍɱꓟⲙⲘ",
+    "n": "пПηпɴŋղոռиИΝꓠⲛⲚ",
+    "o": "оОοΟσΣᴏøØօσσ०০๐ꓳ◯○ⲟⲞ",
+    "p": "рРρΡᴘþƿꓑⲣⲢ",
     "q": "ԛԚզɋ",
     "r": "гГʀɾяЯɼꓣ",
     "s": "ѕЅꜱʂտꓢ",
-    "t": "тТτΤᴛŧŦꓔ†",
+    "t": "тТτΤᴛŧŦꓔ†ⲧⲦ",
     "u": "υՍսᴜʊμцЦꓴ∪",
     "v": "νѵѴᴠ√∨ꓦ",
     "w": "ԝԜωшШᴡѡɯꓪ",
-    "x": "хХχΧҳ×ꓫ",
-    "y": "уУүҮγΥʏұꓬ",
-    "z": "ᴢƶΖȥʐꓜ",
+    "x": "хХχΧҳ×ꓫⲭⲬ",
+    "y": "уУүҮγΥʏұꓬⲩⲨ",
+    "z": "ᴢƶΖȥʐꓜⲍⲌ",
     "ae": "æÆ",
     "oe": "œŒ",
 }
@@ -74,6 +74,11 @@ def _uts39() -> dict[str, str]:
 _SUPPLEMENTS = {c: latin for latin, group in _SINGLE.items() for c in group}
 FIRST_READING = str.maketrans(_uts39() | _SUPPLEMENTS | _enclosed())
 SECOND_READING = FIRST_READING | str.maketrans(_SECOND)
+# Every ambiguous character by its small form: the letters to translate when it alone is read the second way.
+AMBIGUOUS = {
+    small: str.maketrans({c: latin for c, latin in _SECOND.items() if c.casefold() == small})
+    for small in sorted({c.casefold() for c in _SECOND})
+}
 
 # What each letter may be written as, among what is left after normalising: figures and signs.
 LEET = {
@@ -88,8 +93,8 @@ LEET = {
     "o": "0*",
     "s": "5$z§",
     "t": "7+",
-    "u": "vµ*",
-    "z": "2s",
+    "u": "v*",
+    "z": "2",
 }
 
 # Letters drawn with several signs.

@@ -28,7 +28,7 @@ _CLASS_OF_SIGN = {
 _SIGNS = frozenset(sign for sign in _CLASS_OF_SIGN if not sign.isalnum())
 _CENSORED = str.maketrans(dict.fromkeys("aeiou" + WILDCARD, _VOWEL))
 _RUN = re.compile(r"(\S)(?: *\1)*")
-_PH = re.compile(r"p( *)h")
+_PH = re.compile(r"p[p ]*h")
 _DRAWN = [(signs, letter) for letter, group in DRAWN.items() for signs in group if "|" in signs]
 _DRAWN.sort(key=lambda pair: -len(pair[0]))
 
@@ -73,7 +73,7 @@ class Stream:
     @classmethod
     def of(cls, text: str, classes: str, *, censored: bool = False) -> Stream:
         """Finds the runs in a string of classes that is as long as the text."""
-        classes = _PH.sub(r"f\1f", classes)
+        classes = _PH.sub(lambda match: re.sub("[ph]", "f", match[0]), classes)
         if censored:
             classes = classes.translate(_CENSORED)
         found = [(match.span(), match[1]) for match in _RUN.finditer(classes)]

@@ -60,3 +60,47 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     result = RUN.invoke(app, ["check", "--image", str(tmp_path / "picture.png")])
     assert result.exit_code == 1
     assert "picture.png" in result.stderr
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    from provenance.home import Home
+    from provenance.identity import create_issuer
+    from safety.policy import STARTER_POLICY
+
+    create_issuer(Home.create(Home.default_path()), "Ada Example")
+    (tmp_path / "rules.yaml").write_bytes(Path(STARTER_POLICY).read_bytes())
+    result = RUN.invoke(app, ["sign", str(tmp_path / "rules.yaml"), "--json"])
+    assert result.exit_code == 0, result.stderr
+    release = Path(json.loads(result.stdout)["signed"])
+    assert release == tmp_path / "rules-signed"
+    return release
+
+
+def test_a_signed_policy_is_shown_with_its_signer_and_counts(signed: Path) -> None:
+    shown = json.loads(RUN.invoke(app, ["show", "--signed", str(signed), "--json"]).stdout)
+    assert shown["signature"]["issuer"] == "Ada Example"
+    assert 'signed by "Ada Example"' in RUN.invoke(app, ["show", "--signed", str(signed)]).stdout
+    result = RUN.invoke(app, ["check", "--signed", str(signed), "--prompt", "a skull", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)[0]["policy"] == shown["digest"]
+
+
+def test_a_signed_policy_that_was_changed_is_refused(signed: Path) -> None:
+    text = (signed / "policy.yaml").read_text()
+    (signed / "policy.yaml").write_text(text.replace("terms: [skull", "terms: [unmentioned"))
+    result = RUN.invoke(app, ["check", "--signed", str(signed), "--prompt", "a skull"])
+    assert result.exit_code == 1
+    assert "not what was signed" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("options", [["--trust", "root.pem"], ["--signed", "x", "--policy", "y"]])
+def test_options_that_contradict_each_other_are_wrong_usage(options: list[str]) -> None:
+    assert RUN.invoke(app, ["show", *options]).exit_code == 2
+
+
+def test_a_policy_is_shown_with_what_is_known_of_its_thresholds() -> None:
+    shown = RUN.invoke(app, ["show", "--base", "owner/model"]).stdout
+    assert "open_clip: warns from 0.35, blocks from 0.5, not calibrated" in shown
+    assert "terms in ja: " in shown

@@ -162,3 +162,73 @@ def test_any_value_in_any_place_is_valid_or_refused(key: str, value: Any) -> Non
 def test_any_value_in_any_place_of_a_concept_is_valid_or_refused(key: str, value: Any) -> None:
     with contextlib.suppress(PolicyError):
         parse(broken(**{key: value}))
+
+
+CALIBRATION = {"set": "ab" * 32, "n": 299, "fpr": 0.0, "interval": [0.0, 0.01], "confidence": 0.95}
+
+
+def calibrated(**changes: Any) -> dict[str, Any]:
+    return broken(calibration={"starter": CALIBRATION | changes})
+
+
+def test_a_threshold_carries_its_calibration() -> None:
+    (concept,) = parse(calibrated()).concepts
+    calibration = concept.calibration["starter"]
+    assert (calibration.negatives, calibration.fpr, calibration.interval) == (299, 0.0, (0.0, 0.01))
+    assert calibration.set_digest == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (calibrated(n=298), "298 negatives cannot show less than 0.01"),
+        (calibrated(n=0), "whole number"),
+        (calibrated(fpr=0.001, interval=[0.0, 0.02]), "not a share of 299"),
+        (calibrated(fpr=0.5, interval=[0.0, 0.02]), "does not hold fpr"),
+        (calibrated(set="AB" * 32), "SHA-256"),
+        (calibrated(interval=[0.0]), "not two numbers"),
+        (calibrated(confidence=1), "from 0 to 1"),
+        (calibrated(fpr=float("nan")), "from 0 to 1"),
+        (calibrated(recall=1.0), "unknown key 'recall'"),
+        (broken(calibration={"starter": {}}), "fpr is missing"),
+        (broken(calibration={"open_clip": CALIBRATION}), "of no threshold"),
+        (broken(calibration=None), "not a mapping"),
+        (broken(thresholds={"starter": {"warn": 0.3, "block": 0.2}}), "warn is not below block"),
+        (broken(thresholds={"starter": {"block": 0.2}}), "warn is None"),
+        (broken(thresholds={"starter": {"warn": 0.1, "block": 0.2, "stop": 1}}), "unknown key 'stop'"),
+        (broken(thresholds={"starter": 0.5, "open_clip_text": 0.5}), "needs the filter open_clip"),
+        (broken(languages={"de": {"terms": ["Schädel"]}}), "allow is missing"),
+        (broken(languages={"de": {"terms": ["7"], "allow": []}}), "no letter"),
+        (broken(languages={"German": {"terms": [], "allow": []}}), "language tag"),
+        (broken(languages=[]), "not a mapping"),
+    ],
+)
+def test_a_wrong_threshold_calibration_or_language_is_refused_by_name(value: Any, fault: str) -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse(value)
+    assert fault in str(refusal.value)
+
+
+def test_terms_of_all_languages_come_together() -> None:
+    value = broken(languages={"de": {"terms": ["Schädel", "skull"], "allow": ["Schädelbasis"]}})
+    (concept,) = parse(value).concepts
+    assert concept.every_term.terms == (*concept.terms, "Schädel")
+    assert concept.every_term.allow == ("Schädelbasis",)
+
+
+def test_the_default_policy_has_the_eight_concepts_at_every_stage_and_claims_no_calibration() -> None:
+    policy = Policy.load(DEFAULT_POLICY)
+    assert [concept.name for concept in policy.concepts] == [
+        "sexual-content",
+        "minors",
+        "violence",
+        "hate-symbols",
+        "self-harm",
+        "weapons-instructions",
+        "personal-likeness",
+        "deceptive-documents",
+    ]
+    for concept in policy.concepts:
+        assert set(concept.stages) == {"prompt", "train", "output"}
+        assert set(concept.thresholds) == set(concept.warnings) == {"open_clip", "open_clip_text"}
+        assert not concept.calibration

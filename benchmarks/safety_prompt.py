@@ -1,0 +1,144 @@
+"""Recall, false positives and time of the lexical prompt filter: ``python -m benchmarks.safety_prompt``.
+
+Time is the process's own processor time for one call of ``PromptFilter.screen``, after the first hundred captions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from benchmarks.safety_captions import captions, vocabulary, with_plurals
+from benchmarks.safety_disguises import TRANSFORMS, chains, disguised
+from safety.policy import DEFAULT_POLICY, Policy
+from safety.prompt import PromptFilter
+
+MANY_TERMS = 5000
+WARM_UP = 100
+RUSSIAN = ("старый дом у реки зимой", "девочка с котом на крыше", "яхта в море на закате, акварель", "портрет учёного")
+
+
+def recall(policy: Policy, seed: int) -> dict[str, Any]:
+    """Every English term in every transform and every pair of transforms, in the middle of a prompt."""
+    prompt_filter, randomness = PromptFilter(policy), random.Random(seed)
+    terms = [term for concept in policy.concepts for term in concept.terms]
+    missed: Counter[str] = Counter()
+    examples = []
+    tried = 0
+    for chain in chains():
+        for term in terms:
+            tried += 1
+            hidden = disguised(term, chain, randomness)
+            if prompt_filter.screen(f"a picture of {hidden} at night").allowed:
+                missed[" + ".join(transform.name for transform in chain)] += 1
+                examples.append([term, hidden])
+    return {
+        "terms": len(terms),
+        "transforms": len(TRANSFORMS),
+        "scripts": len({transform.script for transform in TRANSFORMS if transform.script}),
+        "chains": sum(1 for _ in chains()),
+        "tried": tried,
+        "missed": missed.total(),
+        "recall": 1 - missed.total() / tried,
+        "worst": missed.most_common(5),
+        "examples": examples[:10],
+    }
+
+
+def false_positives(policy: Policy, count: int, seed: int) -> dict[str, Any]:
+    """Harmless captions that are blocked, and single words of a vocabulary that are."""
+    prompt_filter = PromptFilter(policy)
+    forbidden = with_plurals(term for concept in policy.concepts for term in concept.every_term.terms)
+    blocked = [
+        text for text in captions(count, random.Random(seed), forbidden) if not prompt_filter.screen(text).allowed
+    ]
+    words = vocabulary(forbidden)
+    wrong = [word for word in words if not prompt_filter.screen(word).allowed]
+    return {
+        "captions": count,
+        "blocked": len(blocked),
+        "share": len(blocked) / count,
+        "examples": blocked[:10],
+        "vocabulary": len(words),
+        "words blocked": wrong,
+    }
+
+
+def many_terms(policy: Policy, seed: int) -> Policy:
+    """The policy with made-up terms of one and two words, up to MANY_TERMS in all."""
+    randomness = random.Random(seed)
+    terms = {term for concept in policy.concepts for term in concept.every_term.terms}
+    syllables = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+    while len(terms) < MANY_TERMS:
+        word = "".join(randomness.choices(syllables, k=randomness.randint(2, 4))) + randomness.choice("nrstl")
+        terms.add(f"{word} {randomness.choice(syllables)}n" if randomness.random() < 0.3 else word)
+    first, *others = sorted(terms)[:-1800], sorted(terms)[-1800:]
+    value = yaml.safe_load(DEFAULT_POLICY.read_bytes())
+    template = value["concepts"]["violence"]
+    parts = [first[:1800], first[1800:], *others]
+    value["concepts"] = {f"part{n}": template | {"terms": part, "allow": []} for n, part in enumerate(parts)}
+    return replace(Policy.parse(yaml.safe_dump(value).encode()), name="many")
+
+
+def latency(policy: Policy, texts: list[str]) -> dict[str, Any]:
+    """Milliseconds of processor time of one call."""
+    prompt_filter = PromptFilter(policy)
+    for text in texts[:WARM_UP]:
+        prompt_filter.screen(text)
+    taken = []
+    for text in texts:
+        started = time.process_time_ns()
+        prompt_filter.screen(text)
+        taken.append((time.process_time_ns() - started) / 1e6)
+    taken.sort()
+    names = {"median": 0.5, "p95": 0.95, "p99": 0.99}
+    return {
+        "terms": sum(len(concept.every_term.terms) for concept in policy.concepts),
+        "prompts": len(texts),
+        "characters": round(sum(map(len, texts)) / len(texts)),
+        **{f"{name} ms": round(taken[int(share * (len(taken) - 1))], 4) for name, share in names.items()},
+        "longest ms": round(taken[-1], 3),
+    }
+
+
+def prompts(count: int, seed: int) -> dict[str, list[str]]:
+    """Captions as people write them, long prompts, captions in disguise and prompts in Russian."""
+    randomness = random.Random(seed)
+    plain = list(captions(count, randomness, frozenset()))
+    every = list(chains())
+    hidden = [disguised(text, randomness.choice(every), randomness) for text in plain[: count // 4]]
+    return {
+        "captions": plain,
+        "long prompts": [", ".join(randomness.choices(plain, k=8)) for _ in range(count // 4)],
+        "captions in disguise": hidden,
+        "Russian": [", ".join(randomness.choices(RUSSIAN, k=3)) for _ in range(count // 4)],
+    }
+
+
+def main() -> None:
+    """Prints every figure as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--captions", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    policy = Policy.load(DEFAULT_POLICY)
+    many = many_terms(policy, options.seed)
+    figures = {
+        "policy": policy.digest,
+        "filter": PromptFilter(policy).digest,
+        "recall": recall(policy, options.seed),
+        "false positives": false_positives(policy, options.captions, options.seed),
+        "latency": {name: latency(many, texts) for name, texts in prompts(8000, options.seed).items()},
+    }
+    print(json.dumps(figures, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

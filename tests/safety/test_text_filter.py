@@ -1,0 +1,156 @@
+"""CLIP on prompts, with a tiny random model saved on the spot and open_clip's own tokenizer."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safety.errors import FilterError
+from safety.policy import DEFAULT_POLICY, STARTER_POLICY, Policy
+from safety.prompt import MAX_CHARACTERS, PromptFilter
+from safety.prompt_stages import open_prompt_filter
+from safety.text_filter import ClipTextFilter
+from safety.windows import text_tokens, token_windows
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+FILLER = "a calm lake below snowy mountains, "
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    preprocess = {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": preprocess}))
+    torch.manual_seed(3)
+    save_file(open_clip.CLIP(**CONFIG).state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def policy_for(folder: Path, block: float) -> Policy:
+    value = yaml.safe_load(DEFAULT_POLICY.read_bytes())
+    value["filter"] = {"kind": "open_clip", "model": f"local-dir:{folder}"}
+    for concept in value["concepts"].values():
+        concept["thresholds"]["open_clip_text"] = {"warn": block / 2, "block": block}
+    return Policy.parse(yaml.safe_dump(value).encode())
+
+
+@pytest.fixture(scope="module")
+def lax(folder: Path) -> ClipTextFilter:
+    return ClipTextFilter(policy_for(folder, 1.0))
+
+
+@given(st.lists(st.integers(0, 49405), max_size=400), st.integers(2, 75))
+@settings(max_examples=100, deadline=None)
+def test_every_token_is_in_a_window_beside_its_neighbours(tokens: list[int], room: int) -> None:
+    windows = token_windows(tokens, room)
+    assert all(len(window) <= room for window in windows)
+    pairs = {pair for window in windows for pair in pairwise(window)}
+    assert pairs == set(pairwise(tokens))
+    assert {token for window in windows for token in window} == set(tokens)
+
+
+def test_the_tokenizers_own_ids_stand_in_windows_of_the_models_length() -> None:
+    from open_clip.tokenizer import SimpleTokenizer
+
+    tokenizer = SimpleTokenizer()
+    short = text_tokens(tokenizer, "a red fish", 77)
+    assert (short == tokenizer(["a red fish"])).all()
+    long = text_tokens(tokenizer, FILLER * 40 + "skull", 77)
+    assert long.shape[1] == 77
+    assert bool((long == tokenizer.encode("skull")[0]).any())
+    assert not bool((tokenizer([FILLER * 40 + "skull"]) == tokenizer.encode("skull")[0]).any())
+
+
+def test_what_stands_after_token_77_counts(lax: ClipTextFilter) -> None:
+    plain = lax.scores(FILLER * 20)
+    hidden = lax.scores(FILLER * 20 + "explicit sexual content")
+    assert any(hidden[name] > plain[name] for name in plain)
+    assert all(score >= plain[name] - 1e-6 for name, score in lax.scores(FILLER * 20 + "a castle").items())
+
+
+def test_the_closest_window_decides(folder: Path, lax: ClipTextFilter) -> None:
+    prompt = FILLER * 20 + "a gruesome photo of gore"
+    scores = lax.scores(prompt)
+    worst = max(scores, key=lambda name: scores[name])
+    decision = ClipTextFilter(policy_for(folder, scores[worst] * 0.999)).screen(prompt)
+    assert not decision.allowed
+    assert decision.rule is not None
+    assert decision.rule.endswith("/score")
+    assert "gruesome" not in decision.reason
+    assert lax.screen(prompt).allowed
+
+
+def test_a_score_between_warning_and_threshold_is_told(folder: Path, lax: ClipTextFilter) -> None:
+    scores = lax.screen("a red fish").scores
+    worst = max(scores, key=lambda name: scores[name])
+    policy = policy_for(folder, min(1.0, scores[worst] * 1.5))
+    decision = ClipTextFilter(policy).screen("a red fish")
+    assert decision.allowed
+    assert any(f"close to {worst}:" in text for text in policy.warnings("prompt", "open_clip_text", decision.scores))
+    assert lax.policy.warnings("prompt", "open_clip_text", dict.fromkeys(scores, 0.01)) == ()
+
+
+def test_words_are_asked_before_meaning_and_both_are_named(lax: ClipTextFilter) -> None:
+    policy = lax.policy
+    both = open_prompt_filter(policy)
+    named = both.screen("a n.u.d.e person")
+    assert named.rule == "sexual-content/term:nude"
+    allowed = both.screen("a red fish")
+    assert allowed.allowed
+    assert set(allowed.scores) == {concept.name for concept in policy.at("prompt")}
+    assert named.filter_digest == allowed.filter_digest == both.digest
+    assert both.digest not in (PromptFilter(policy).digest, lax.digest)
+
+
+def test_a_policy_without_thresholds_for_text_needs_no_model() -> None:
+    assert isinstance(open_prompt_filter(Policy.load(STARTER_POLICY)), PromptFilter)
+
+
+def test_missing_weights_block_every_prompt(tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
+    with pytest.raises(FilterError, match="nothing is generated"):
+        open_prompt_filter(policy_for(tmp_path, 1.0))
+
+
+def test_weights_that_are_not_numbers_block(folder: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / "open_clip_model.safetensors")
+    # The embedding of one token: concepts load, a prompt with the token gives no number.
+    state["token_embedding.weight"][text_token("zebra")] = torch.nan
+    save_file(state, tmp_path / "open_clip_model.safetensors")
+    (tmp_path / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
+    text_filter = ClipTextFilter(policy_for(tmp_path, 1.0))
+    assert text_filter.screen("a red fish").allowed
+    decision = text_filter.screen(FILLER * 20 + "a zebra")
+    assert (decision.allowed, decision.rule) == (False, "error")
+
+
+@pytest.mark.parametrize("prompt", [None, b"fish", "x" * (MAX_CHARACTERS + 1)])
+def test_what_is_no_text_is_blocked(lax: ClipTextFilter, prompt: Any) -> None:
+    assert lax.screen(prompt).rule == "error"
+
+
+def text_token(word: str) -> int:
+    from open_clip.tokenizer import SimpleTokenizer
+
+    (token,) = SimpleTokenizer().encode(word)
+    return int(token)
