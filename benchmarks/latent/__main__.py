@@ -17,7 +17,7 @@ from benchmarks.latent.samples import (
     noise_accuracies,
     noise_samples,
     picture_accuracy,
-    same_nonce_correlation,
+    shared_nonces,
 )
 from benchmarks.latent.starter import (
     PROMPTS,
@@ -50,9 +50,7 @@ def main() -> None:
     rows = {side: _rows(pipeline, adapted, chosen.count, shape_of(side)) for side in chosen.sides}
     marked, plain, nonces = noise_samples(chosen.noises)
     pictures, diversities = small_pictures(pipeline, chosen.small)
-    figures = Figures(
-        rows, [*noise_accuracies(marked, plain), pictures], diversities, same_nonce_correlation(marked, nonces)
-    )
+    figures = Figures(rows, [*noise_accuracies(marked, plain), pictures], diversities, shared_nonces(marked, nonces))
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "latent-watermark-figures.md").write_text(markdown(figures), "utf-8")
     plot(figures, chosen.out / "latent-watermark.png")

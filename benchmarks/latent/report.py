@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.latent.readings import Row
-from benchmarks.latent.samples import Accuracy
+from benchmarks.latent.samples import Accuracy, Shared
 from safety.watermark import THRESHOLD
 from safety.watermark.latent_keys import NONCES
 from safety.watermark.significance import log_rademacher_tail, over_all_payloads
@@ -22,7 +22,7 @@ class Figures:
     rows: Mapping[int, Sequence[Row]]
     accuracies: Sequence[Accuracy]
     diversities: Sequence[tuple[str, tuple[float, float], tuple[float, float]]]
-    shared_nonces: tuple[float, float, int]
+    shared: Shared
 
 
 def needed_score() -> float:
@@ -64,10 +64,12 @@ def markdown(figures: Figures) -> str:
     for a in figures.accuracies:
         low, high = a.interval
         lines.append(f"| {a.name} | {100 * a.share:.1f} % | {100 * low:.1f}–{100 * high:.1f} % | {a.count} |")
-    mean, error, pairs = figures.shared_nonces
+    shared = figures.shared
     lines += [
         "",
-        f"Noises that share a nonce by chance, {pairs} pairs: mean correlation {mean:+.5f}, standard error {error:.5f}",
+        f"Correlation of noises that share a nonce by chance ({shared.pairs} pairs), in standard deviations of",
+        f"independent noises: mean {shared.mean:+.2f} ± {shared.spread / shared.pairs**0.5:.2f}, root mean square"
+        f" {shared.spread:.2f}.",
         "",
         f"| {LABEL}: diversity, prompt | marked | plain |",
         "|---|---|---|",

@@ -64,14 +64,23 @@ def noise_accuracies(marked: NDArray[np.float32], plain: NDArray[np.float32]) ->
     ]
 
 
-def same_nonce_correlation(marked: NDArray[np.float32], nonces: Sequence[int]) -> tuple[float, float, int]:
-    """The mean correlation of noises that share a nonce, its standard error if there were none, and how many pairs."""
+@dataclass(frozen=True)
+class Shared:
+    """Correlations between noises that share a nonce, in standard deviations of those between independent noises."""
+
+    mean: float
+    spread: float
+    pairs: int
+
+
+def shared_nonces(marked: NDArray[np.float32], nonces: Sequence[int]) -> Shared:
+    """How noises that share a nonce by chance correlate; there must be such pairs, as in a thousand noises."""
     by_nonce: dict[int, list[int]] = {}
     for index, nonce in enumerate(nonces):
         by_nonce.setdefault(nonce, []).append(index)
     pairs = [pair for group in by_nonce.values() for pair in combinations(group, 2)]
-    correlations = [float(np.mean(marked[a] * marked[b])) for a, b in pairs]
-    return float(np.mean(correlations)), 1 / math.sqrt(len(pairs) * marked.shape[1]), len(pairs)
+    correlations = [float(marked[a] @ marked[b]) / math.sqrt(marked.shape[1]) for a, b in pairs]
+    return Shared(float(np.mean(correlations)), float(np.sqrt(np.mean(np.square(correlations)))), len(pairs))
 
 
 def picture_accuracy(marked: Sequence[NDArray[np.uint8]], plain: Sequence[NDArray[np.uint8]]) -> Accuracy:
