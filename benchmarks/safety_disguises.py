@@ -19,8 +19,8 @@ _SCRIPTS = {
     "Lisu": dict(zip("abcdefghijklmnoprstuvwxyz", "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ", strict=True)),
     "Canadian syllabics": dict(zip("bdjlpruv", "ᗷᗪᒍᒪᑭᖇᑌᐯ", strict=True)),
     "Coptic": dict(zip("cehikmnoptx", "ⲥⲉⲏⲓⲕⲙⲛⲟⲣⲧⲭ", strict=True)),
-    "phonetic": dict(zip("abcdeghijklmnoprtuvwyz", "ᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀᴛᴜᴠᴡʏᴢ", strict=True)),
 }
+_PHONETIC = dict(zip("abcdeghijklmnoprtuvwyz", "ᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀᴛᴜᴠᴡʏᴢ", strict=True))
 _LEET_FIGURES = dict(zip("aeiost", "431057", strict=True))
 _LEET_SIGNS = dict(zip("aislt", "@!$|+", strict=True))
 _CIRCLED, _FULL_WIDTH, _BOLD, _FLAGS = 0x24D0, 0xFF41, 0x1D41A, 0x1F1E6
@@ -112,10 +112,11 @@ def _units(text: str) -> list[str]:
 
 TRANSFORMS = (
     *(Transform(name, 1, _replaced(table), name) for name, table in _SCRIPTS.items()),
-    Transform("full width", 1, _shifted(_FULL_WIDTH), "full width"),
-    Transform("mathematical bold", 1, _shifted(_BOLD), "mathematical"),
-    Transform("circled", 1, _shifted(_CIRCLED), "circled"),
-    Transform("flags", 1, _shifted(_FLAGS), "regional indicators"),
+    Transform("phonetic", 1, _replaced(_PHONETIC)),
+    Transform("full width", 1, _shifted(_FULL_WIDTH)),
+    Transform("mathematical bold", 1, _shifted(_BOLD)),
+    Transform("circled", 1, _shifted(_CIRCLED)),
+    Transform("flags", 1, _shifted(_FLAGS)),
     Transform("stretched", 0, _stretched),
     Transform("starred vowel", 0, _starred),
     Transform("cut in two", -1, _cut),

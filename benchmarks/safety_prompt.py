@@ -10,7 +10,6 @@ import json
 import random
 import time
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -79,12 +78,13 @@ def many_terms(policy: Policy, seed: int) -> Policy:
     while len(terms) < MANY_TERMS:
         word = "".join(randomness.choices(syllables, k=randomness.randint(2, 4))) + randomness.choice("nrstl")
         terms.add(f"{word} {randomness.choice(syllables)}n" if randomness.random() < 0.3 else word)
-    first, *others = sorted(terms)[:-1800], sorted(terms)[-1800:]
+    listed, most = sorted(terms), 1500
     value = yaml.safe_load(DEFAULT_POLICY.read_bytes())
-    template = value["concepts"]["violence"]
-    parts = [first[:1800], first[1800:], *others]
-    value["concepts"] = {f"part{n}": template | {"terms": part, "allow": []} for n, part in enumerate(parts)}
-    return replace(Policy.parse(yaml.safe_dump(value).encode()), name="many")
+    template = value["concepts"]["violence"] | {"allow": [], "languages": {}}
+    value["concepts"] = {
+        f"part{at}": template | {"terms": listed[at : at + most]} for at in range(0, len(listed), most)
+    }
+    return Policy.parse(json.dumps(value).encode())
 
 
 def latency(policy: Policy, texts: list[str]) -> dict[str, Any]:

@@ -174,8 +174,13 @@ def _spellings(concept: str, terms: tuple[str, ...]) -> Iterator[_Spelling]:
 
 
 def _letter(letter: str) -> str:
-    drawn = "".join(f"|{signs[0]}+{signs[1:]}" for signs in DRAWN.get(letter, ()) if signs.isalpha())
+    drawn = "".join(f"|{_stretched(signs)}" for signs in DRAWN.get(letter, ()) if signs.isalpha())
     return f"(?:[{re.escape(letter + LEET.get(letter, ''))}]{drawn}){{1,{_STRETCH}}}"
+
+
+def _stretched(pair: str) -> str:
+    # In "ph" each letter may be stretched by itself; in "vv" not, or v's would match in too many ways.
+    return pair if len(set(pair)) == 1 else "".join(f"{letter}{{1,{_STRETCH}}}" for letter in pair)
 
 
 def _phrase(phrase: str) -> str:

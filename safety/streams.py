@@ -28,7 +28,7 @@ _CLASS_OF_SIGN = {
 _SIGNS = frozenset(sign for sign in _CLASS_OF_SIGN if not sign.isalnum())
 _CENSORED = str.maketrans(dict.fromkeys("aeiou" + WILDCARD, _VOWEL))
 _RUN = re.compile(r"(\S)(?: *\1)*")
-_PH = re.compile(r"p[p ]*h")
+_PH = re.compile(r"p[p ]*h(?: *h)*")
 _DRAWN = [(signs, letter) for letter, group in DRAWN.items() for signs in group if "|" in signs]
 _DRAWN.sort(key=lambda pair: -len(pair[0]))
 
