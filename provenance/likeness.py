@@ -2,6 +2,22 @@
 
 Where record and detection both say where their picture lies on the watermark's plane, the received one is laid back
 first, and only the cells are compared of which at least 90 % can be seen; otherwise whole pictures are compared.
+
+The limits were set on 160 scenes of the starter world at 256 px and 40 photographs and starter samples of 256 to 1,536
+px, then held against 80 other scenes and other changes of the same 40, each with a mark that was written and read:
+- Turned by 5° to 45° (black corners, larger canvas, or cut inside), cropped to 0.5, 0.4 and 0.25 of the area, scaled by
+  0.5 to 2, mirrored, on its side, stretched by 1.2, and combinations, each with JPEG 50: of 1,400 the mark was read in
+  1,333, of which 1,329 are the same, 4 unclear (3 of a brick wall, too plain; 1 misplaced), none another picture. The
+  largest distance is 0.066; with 36 to 64 cells 99 % lie below 0.047, with 16 to 35 below 0.045.
+- The mark added pixel for pixel in its place to another picture, or its payload embedded there anew, then whole,
+  cropped to 0.5, 0.4 or 0.25, turned by 5° to 45° or enlarged, each with JPEG 50: of 1,840 the mark was read in 1,798;
+  none is the same, 7 are unclear, 1 extended.
+What showing less gains was measured on 240 scenes more, with windows laid exactly in their place, JPEG 50, a third of
+them turned by 25°. Taken for the same, of 360 each: at 0.4 and 0.25 of the area no other object, colour or scene; of
+the same scene drawn anew 3 and 4, from 3 of the 240 pairs. At 0.16 (16 cells): 1 other object, 4 of another colour
+(hardly any of the object is in sight), 3 drawn anew, no other scene. Below 16 cells nothing is taken for the same.
+Brightness +10 % with clipped skies, half a pixel of misplacement and JPEG 40 leave 112 of 122 half pictures the same
+and 70 quarters, the other quarters mostly unclear; brightness -10 % and contrast ±10 % all halves and 118 quarters.
 """
 
 from __future__ import annotations
