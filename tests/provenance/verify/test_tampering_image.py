@@ -282,7 +282,9 @@ def test_a_watermark_on_another_picture_is_copied(world: World, tmp_path: Path) 
     forged = world.saved(embed(world.picture(55), payload), tmp_path / "forged.png")
     report = world.verify(forged)
     assert report.verdict is Verdict.COPIED
-    assert "issued for another picture" in report.layer("picture").detail
+    # Embedded anew, the mark may even lie where it shows nothing of the recorded picture.
+    said = report.layer("picture").detail
+    assert "issued for another picture" in said or "shows nothing of the recorded picture" in said
 
 
 def test_another_images_watermark_on_the_same_pixels_is_copied(world: World, tmp_path: Path) -> None:
