@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from generation.errors import LicenceRefused, PromptBlocked
 from generation.latent_mark import marked_noise
+from generation.licence import require_licence, require_quota
 from generation.request import GenerationRequest
 from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
+from generation.screening import PromptKey, screen_prompts
 from generation.serials import Serials
 from generation.subject import Subject, open_subject
 from provenance.canonical import Json
-from provenance.files import read_file, write_file
 from provenance.home import Home
 from provenance.identity import Issuer, load_issuer
 from provenance.issuing import Making, issue_image
@@ -27,21 +24,16 @@ from provenance.journal import Journal
 from provenance.latent_entry import latent_entry
 from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import account_address, load_account
-from provenance.ledger.quantities import format_date, format_money
 from provenance.placement import watermark_entry
 from provenance.record import ImageRecord, Origin
 from safety.content import open_content_filter, screen_or_refuse
 from safety.log import BlockedLog
-from safety.policy import Policy, open_policy
-from safety.prompt import PromptFilter
+from safety.policy import open_policy
 from safety.watermark import embed_verified
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from provenance.ledger.licences import Licence
-    from provenance.ledger.protocol import LedgerReader
-    from safety.decision import Decision
 
 GENERATOR = "prov/0.1.0"
 BATCH = 4
@@ -108,8 +100,8 @@ def generate(
     require_quota(reader, home, subject, address, len(request.prompts))
 
     policy = open_policy(request.policy, subject.base.id)
-    key, log = _prompt_key(home), BlockedLog(home.path / "safety.log")
-    prompt_decisions = _screen_prompts(request.prompts, policy, key, log)
+    key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
+    prompt_decisions = screen_prompts(request.prompts, policy, key, log)
     content_filter = open_content_filter(policy, subject.base.id)
 
     issuer = load_issuer(home, passphrase)
@@ -125,7 +117,7 @@ def generate(
                 prompt = request.prompts[drawn.index]
                 decision = screen_or_refuse(content_filter, drawn.picture)
                 if not decision.allowed:
-                    log.append(decision, hmac=_digest(key, prompt))
+                    log.append(decision, hmac=key.name(prompt))
                     blocked.append(Blocked(drawn.index, decision.reason))
                     serials.put_back(drawn.serial)
                 else:
@@ -133,7 +125,7 @@ def generate(
                     latent = {} if drawn.nonce is None else {"latent": latent_entry(drawn.nonce)}
                     making = Making(
                         generator=GENERATOR,
-                        prompt={"text": prompt} if request.clear_prompt else {"hmac": _digest(key, prompt)},
+                        prompt={"text": prompt} if request.clear_prompt else {"hmac": key.name(prompt)},
                         parameters=_parameters(request, subject, drawn.seed),
                         safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
                         watermark={**watermark_entry(detection), **latent},
@@ -146,74 +138,6 @@ def generate(
                 if progress:
                     progress(drawn.index + 1, len(request.prompts))
     return Issue(tuple(images), tuple(blocked))
-
-
-def require_licence(reader: LedgerReader, subject: Subject, address: str) -> None:
-    """Raises LicenceRefused unless the ledger's last final block says that an account may use the adapter now."""
-    if subject.token == 0:
-        return
-    token = reader.token(subject.token)
-    if token.taken_down_at is not None:
-        raise LicenceRefused(
-            f"adapter {subject.token} is taken down",
-            found=f"reason: sha256 {token.takedown_reason}",
-            fix="wait until it is reinstated; `prov model show` follows it",
-        )
-    if token.revoked_at is not None:
-        raise LicenceRefused(
-            f"adapter {subject.token} was withdrawn by its maker, so pictures would verify as revoked",
-            found=f"reason: {token.reason}",
-        )
-    if reader.has_licence(subject.token, address, finalised=True):
-        return
-    held, offer = reader.licence(subject.token, address), reader.offer(subject.token)
-    raise LicenceRefused(
-        f"{address} holds no valid licence for adapter {subject.token}",
-        expected="a licence that has not expired, was not revoked and is not used up, in a final block",
-        found=None if held is None else f"{held.left} images left" if held.left == 0 else _ended(held),
-        fix=f"prov license buy {subject.token}"
-        + (
-            f" (price {format_money(offer.terms.price, offer.terms.currency)})"
-            if offer
-            else "; ask its owner for an offer"
-        ),
-    )
-
-
-def _ended(held: Licence) -> str:
-    ended = held.ended_at is not None and f"one that ended {format_date(held.ended_at)}"
-    return ended or f"one that lasts until {format_date(held.expires)}"
-
-
-def require_quota(reader: LedgerReader, home: Home, subject: Subject, address: str, wanted: int) -> None:
-    """Raises LicenceRefused when a licence allows fewer images than those waiting for their anchor and those wanted."""
-    held = reader.licence(subject.token, address) if subject.token else None
-    if held is None or held.left is None or reader.token(subject.token).owner == address:
-        return
-    with Journal.of_home(home) as journal:
-        stream = journal.stream_for(address, subject.token)
-        waiting = 0 if stream is None else journal.waiting(stream)
-    if waiting + wanted > held.left:
-        raise LicenceRefused(
-            f"the licence of {address} for adapter {subject.token} allows {held.quota} images",
-            expected=f"at most {max(0, held.left - waiting)} more",
-            found=f"{wanted} wanted, {held.usage} on record, {waiting} waiting for their anchor",
-            fix=f"ask for fewer, or buy more: prov license buy {subject.token}",
-        )
-
-
-def _screen_prompts(prompts: Sequence[str], policy: Policy, key: bytes, log: BlockedLog) -> dict[str, Decision]:
-    prompt_filter = PromptFilter(policy)
-    decisions = {}
-    for prompt in dict.fromkeys(prompts):
-        decision = prompt_filter.screen(prompt)
-        if not decision.allowed:
-            log.append(decision, hmac=_digest(key, prompt))
-            raise PromptBlocked(
-                "the safety policy blocks this prompt", found=decision.reason, fix="ask for something else"
-            )
-        decisions[prompt] = decision
-    return decisions
 
 
 @dataclass(frozen=True)
@@ -282,14 +206,3 @@ def _origin(reader: Any, stream: int, subject: Subject, issuer: Issuer) -> Origi
         base=subject.base.digest,
         issuer=issuer.root_digest,
     )
-
-
-def _prompt_key(home: Home) -> bytes:
-    path = home.path / "prompt.key"
-    if not path.exists():
-        write_file(path, secrets.token_bytes(32), mode=0o600)
-    return read_file(path, limit=32)
-
-
-def _digest(key: bytes, prompt: str) -> str:
-    return hmac.new(key, prompt.encode(), hashlib.sha256).hexdigest()
