@@ -1,5 +1,5 @@
 """Recall over generated disguises and their pairs, and what passes among harmless captions; the whole run is
-``python -m benchmarks.safety_prompt``."""
+``python -m benchmarks.safety.prompts``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from benchmarks.safety_captions import captions, hand_written, vocabulary, with_plurals
-from benchmarks.safety_disguises import TRANSFORMS, Transform, chains, disguised
+from benchmarks.safety.captions import captions, hand_written, vocabulary, with_plurals
+from benchmarks.safety.disguises import TRANSFORMS, Transform, chains, disguised
 from safety.lookalikes import LEET
 from safety.policy import DEFAULT_POLICY, Policy
 from safety.prompt import PromptFilter

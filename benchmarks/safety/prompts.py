@@ -1,4 +1,4 @@
-"""Recall, false positives and time of the lexical prompt filter: ``python -m benchmarks.safety_prompt``.
+"""Recall, false positives and time of the lexical prompt filter: ``python -m benchmarks.safety.prompts``.
 
 Time is the process's own processor time for one call of ``PromptFilter.screen``, after the first hundred captions.
 """
@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.safety_captions import captions, vocabulary, with_plurals
-from benchmarks.safety_disguises import TRANSFORMS, chains, disguised
+from benchmarks.safety.captions import captions, vocabulary, with_plurals
+from benchmarks.safety.disguises import TRANSFORMS, chains, disguised
 from safety.policy import DEFAULT_POLICY, Policy
 from safety.prompt import PromptFilter
 

@@ -1,0 +1,1 @@
+"""`prov bench safety`: what the filters find, miss and cost."""
