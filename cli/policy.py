@@ -61,13 +61,12 @@ def check(
 
             picture = np.asarray(decode_image(read_file(image, limit=MAX_BYTES), image.name))
             decisions.append((screen_or_refuse(open_content_filter(rules, base), picture), rules.filter.kind))
-    told = [(decision, rules.warnings(decision.stage, scorer, decision.scores)) for decision, scorer in decisions]
     emit(
-        [decision.to_json() | {"warnings": list(warnings)} for decision, warnings in told],
-        "\n".join(_line(decision, warnings) for decision, warnings in told),
+        [decision.to_json() for decision, _ in decisions],
+        "\n".join(_line(decision, rules, scorer) for decision, scorer in decisions),
         as_json=as_json,
     )
-    if not all(decision.allowed for decision, _ in told):
+    if not all(decision.allowed for decision, _ in decisions):
         raise typer.Exit(1)
 
 
@@ -166,9 +165,13 @@ def _calibration(concept: Concept, scorer: str) -> str:
     )
 
 
-def _line(decision: Decision, warnings: tuple[str, ...]) -> str:
+def _line(decision: Decision, policy: Policy, scorer: str) -> str:
     verdict = "allowed" if decision.allowed else "blocked"
     scores = "".join(f"; {name} {score:.3f}" for name, score in sorted(decision.scores.items()))
-    return "\n".join(
-        [f"{decision.stage}: {verdict}: {decision.reason}{scores}", *(f"  warning: {warning}" for warning in warnings)]
-    )
+    limits = {concept.name: concept.warnings.get(scorer) for concept in policy.concepts}
+    close = [
+        f"  warning: close to {name}: score {decision.scores[name]:.3f}, warned of from {limits[name]:g}"
+        for name in decision.warnings
+        if decision.margins[name] > 0
+    ]
+    return "\n".join([f"{decision.stage}: {verdict}: {decision.reason}{scores}", *close])

@@ -3,51 +3,60 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from safety.decision import ERROR_RULE, Decision
+from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError
 from safety.policy import STARTER_BASE, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
 
 class ContentFilter(Protocol):
-    """Screens one picture at a time; may raise anything: only ``screen_or_refuse`` calls it in earnest."""
+    """Screens pictures; may raise anything, so call it through ``screen_or_refuse`` or ``screen_all_or_refuse``."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the model that scores."""
+        """SHA-256 of everything that scores: model, code version and precision."""
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of the model alone, which thresholds are calibrated for."""
 
     @property
     def policy(self) -> Policy: ...
 
     def screen(self, image: NDArray[np.uint8], stage: str = "output") -> Decision: ...
 
+    def screen_batch(self, images: Sequence[NDArray[np.uint8]], stage: str = "output") -> list[Decision]: ...
 
-def open_content_filter(policy: Policy, base: str) -> ContentFilter:
+
+def open_content_filter(policy: Policy, base: str, device: str = "cpu") -> ContentFilter:
     """Loads the filter that a policy asks for; raises FilterError when it cannot be loaded.
 
-    The starter filter knows only the starter world, so it is refused for any other base.
+    What ships for the starter world knows only that, so it is refused for any other base. ``device`` is where the
+    model runs, as in ``cuda``.
     """
-    if policy.filter.kind == "starter":
-        if base != STARTER_BASE:
-            raise FilterError(
-                "the starter filter cannot judge pictures of another base",
-                expected="a policy with filter kind open_clip",
-                found=f"base {base!r}",
-                fix="give --policy, or none for the default",
-            )
+    from safety.clip_model import STARTER_MODEL, open_clip_model
+
+    choice = policy.filter
+    if (choice.kind == "starter" or choice.model == STARTER_MODEL) and base != STARTER_BASE:
+        raise FilterError(
+            "the starter filter cannot judge pictures of another base",
+            expected="a policy with filter kind open_clip and a model of your own choice",
+            found=f"base {base!r}",
+            fix="give --policy, or none for the default",
+        )
+    if choice.kind == "starter":
         from safety.starter_filter import StarterContentFilter
 
         return StarterContentFilter(policy)
     from safety.clip_filter import OpenClipContentFilter
 
-    return OpenClipContentFilter(policy.filter.model or "", policy.filter.pretrained, policy)
+    return OpenClipContentFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device))
 
 
 def screen_or_refuse(content_filter: ContentFilter, image: Any, stage: str = "output") -> Decision:
@@ -56,20 +65,21 @@ def screen_or_refuse(content_filter: ContentFilter, image: Any, stage: str = "ou
     What allows must be a whole decision: scores for every concept of the stage, finite, from 0 to 1, and below
     the policy's own thresholds.
     """
-    try:
-        check_picture(image)
-        decision = content_filter.screen(image, stage)
-        _check_decision(decision, content_filter, stage)
-    except Exception as error:
-        return Decision(
-            allowed=False,
-            stage=stage,
-            policy_digest=_digest_of(getattr(content_filter, "policy", None)),
-            filter_digest=_digest_of(content_filter),
-            rule=ERROR_RULE,
-            reason=f"the content filter failed ({type(error).__name__}); nothing passes unscreened",
-        )
-    return decision
+    return screen_all_or_refuse(content_filter, [image], stage)[0]
+
+
+def screen_all_or_refuse(content_filter: ContentFilter, images: Sequence[Any], stage: str = "output") -> list[Decision]:
+    """Screens pictures together, one decision each, as ``screen_or_refuse`` does.
+
+    What is no picture is blocked alone; a filter that fails, or decides on another number of pictures, blocks them all.
+    """
+    faults = {index: fault for index, image in enumerate(images) if (fault := _fault(check_picture, image))}
+    pictures = [image for index, image in enumerate(images) if index not in faults]
+    decided = iter(_screened(content_filter, pictures, stage))
+    return [
+        _blocked(content_filter, stage, faults[index]) if index in faults else next(decided)
+        for index in range(len(images))
+    ]
 
 
 def check_picture(image: Any) -> None:
@@ -81,31 +91,77 @@ def check_picture(image: Any) -> None:
         raise FilterError("this is not a picture", expected="an (H, W, 3) array of uint8")
 
 
-def decide(policy: Policy, kind: str, stage: str, digest: str, scores: Mapping[str, float]) -> Decision:
+def decide(content_filter: ContentFilter, stage: str, scores: Mapping[str, float]) -> Decision:
     """Compares scores with the policy's thresholds; raises FilterError for a score that is not from 0 to 1."""
     for name, score in scores.items():
         if not math.isfinite(score) or not 0 <= score <= 1:
             raise FilterError(f"the score for {name} is not a number from 0 to 1", found=repr(score))
-    thresholds = {concept.name: concept.thresholds[kind] for concept in policy.at(stage)}
-    return Decision.by_scores(stage, policy.digest, digest, scores, thresholds)
+    policy = content_filter.policy
+    kind = policy.filter.kind
+    return Decision.by_scores(
+        stage,
+        policy.digest,
+        content_filter.digest,
+        scores,
+        {concept.name: concept.thresholds[kind] for concept in policy.at(stage)},
+        warned=policy.warned(stage, kind, scores),
+        model_digest=content_filter.model_digest,
+    )
+
+
+def _screened(content_filter: ContentFilter, pictures: list[Any], stage: str) -> list[Decision]:
+    if not pictures:
+        return []
+    try:
+        decisions = content_filter.screen_batch(pictures, stage)
+        if not isinstance(decisions, list) or len(decisions) != len(pictures):
+            raise FilterError("the filter did not decide on every picture")
+        for decision in decisions:
+            _check_decision(decision, content_filter, stage)
+    except Exception as error:
+        return [_blocked(content_filter, stage, error)] * len(pictures)
+    return decisions
+
+
+def _fault(check: Callable[[Any], None], image: Any) -> Exception | None:
+    try:
+        check(image)
+    except Exception as error:
+        return error
+    return None
+
+
+def _blocked(content_filter: ContentFilter, stage: str, error: Exception) -> Decision:
+    return Decision(
+        allowed=False,
+        stage=stage,
+        policy_digest=_named(content_filter, "policy", "digest"),
+        filter_digest=_named(content_filter, "digest"),
+        rule=ERROR_RULE,
+        reason=failure("the content filter", error),
+        model_digest=_named(content_filter, "model_digest"),
+    )
 
 
 def _check_decision(decision: Any, content_filter: ContentFilter, stage: str) -> None:
     if not isinstance(decision, Decision) or decision.stage != stage:
         raise FilterError("the filter did not decide")
+    policy = content_filter.policy
+    if (decision.policy_digest, decision.filter_digest) != (policy.digest, content_filter.digest):
+        raise FilterError("the filter decided by another policy or under another name")
     if not decision.allowed:
         return
-    policy = content_filter.policy
     for concept in policy.at(stage):
         score, threshold = decision.scores[concept.name], concept.thresholds[policy.filter.kind]
         if not (math.isfinite(score) and 0 <= score < threshold):
             raise FilterError(f"the filter allowed {concept.name} against the policy")
 
 
-def _digest_of(thing: Any) -> str:
+def _named(thing: Any, *path: str) -> str:
     # Only for the record of a failure: a filter too broken to name itself is recorded as unknown.
     try:
-        digest = thing.digest
+        for name in path:
+            thing = getattr(thing, name)
     except Exception:
         return "unknown"
-    return digest if isinstance(digest, str) else "unknown"
+    return thing if isinstance(thing, str) else "unknown"

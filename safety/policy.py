@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +117,10 @@ class Policy:
         """The concepts that are screened at a stage."""
         return tuple(concept for concept in self.concepts if stage in concept.stages)
 
-    def warnings(self, stage: str, scorer: str, scores: Mapping[str, float]) -> tuple[str, ...]:
-        """One sentence for each concept whose score is below its threshold, but not below its warning."""
-        found = []
-        for concept in self.at(stage):
-            warn, score = concept.warnings.get(scorer), scores.get(concept.name)
-            if warn is not None and score is not None and warn <= score < concept.thresholds[scorer]:
-                found.append(f"close to {concept.name}: score {score:.3f}, warned of from {warn:g}")
-        return tuple(found)
+    def warned(self, stage: str, scorer: str, scores: Mapping[str, float]) -> tuple[str, ...]:
+        """The concepts of a stage whose score reached what the policy warns of, whether or not it blocks, by name."""
+        limits = {c.name: c.warnings[scorer] for c in self.at(stage) if scorer in c.warnings}
+        return tuple(sorted(name for name, score in scores.items() if score >= limits.get(name, math.inf)))
 
 
 def open_policy(path: Path | None, base: str) -> Policy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
@@ -23,31 +24,51 @@ class PromptScreen(Protocol):
 
 
 class LayeredPromptFilter:
-    """Blocks what the first filter blocks; what it allows is up to the second, whose scores are recorded."""
+    """Blocks what the first filter blocks; what it allows is up to the second, whose scores are recorded.
 
-    def __init__(self, words: PromptScreen, meaning: PromptScreen) -> None:
+    The second is opened only when it is asked: what the first blocks needs no model.
+    """
+
+    def __init__(self, words: PromptScreen, open_meaning: Callable[[], PromptScreen]) -> None:
         self._words = words
-        self._meaning = meaning
+        self._open_meaning = open_meaning
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the digests of both filters."""
+        """SHA-256 over the digests of both filters; raises FilterError when the second cannot be loaded."""
         return hashlib.sha256(f"{self._words.digest}\n{self._meaning.digest}\n".encode()).hexdigest()
 
     def screen(self, prompt: str) -> Decision:
-        """The decision of the first filter that blocks, or of the last, under the digest of both."""
+        """The decision of the first filter that blocks, under its own digest, or of the last under that of both.
+
+        Raises FilterError when the second is asked and cannot be loaded.
+        """
         decision = self._words.screen(prompt)
-        if decision.allowed:
-            decision = self._meaning.screen(prompt)
-        return replace(decision, filter_digest=self.digest)
+        if not decision.allowed:
+            return decision
+        return replace(self._meaning.screen(prompt), filter_digest=self.digest)
+
+    @cached_property
+    def _meaning(self) -> PromptScreen:
+        return self._open_meaning()
 
 
-def open_prompt_filter(policy: Policy) -> PromptScreen:
-    """The filters that a policy asks for; raises FilterError when one cannot be loaded.
+def open_prompt_filter(policy: Policy, device: str = "cpu") -> PromptScreen:
+    """The filters that a policy asks for; a model that cannot be loaded is a FilterError once a prompt needs it.
 
     Prompts are compared by CLIP when a concept has a threshold for ``open_clip_text``.
     """
-    from safety.text_filter import ClipTextFilter, compared_concepts
+    from safety.text_filter import compared_concepts
 
     words = PromptFilter(policy)
-    return LayeredPromptFilter(words, ClipTextFilter(policy)) if compared_concepts(policy) else words
+    if not compared_concepts(policy):
+        return words
+
+    def open_meaning() -> PromptScreen:
+        from safety.clip_model import open_clip_model
+        from safety.text_filter import ClipTextFilter
+
+        choice = policy.filter
+        return ClipTextFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device))
+
+    return LayeredPromptFilter(words, open_meaning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from safety.content import check_picture, decide
@@ -13,8 +14,6 @@ from safety.policy import Policy
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-KIND = "starter"
 
 
 class ObjectClassifier(Protocol):
@@ -34,7 +33,7 @@ class StarterContentFilter:
         if classifier is None:
             classifier, digest = _load()
         self.policy = policy
-        self.digest = digest or ""
+        self.digest = self.model_digest = digest or ""
         self._classifier = classifier
         self._labels = tuple(classifier.labels)
         for concept in policy.concepts:
@@ -58,7 +57,11 @@ class StarterContentFilter:
             raise FilterError("the classifier's probabilities do not add up to 1", found=f"{answer.sum():g}")
         shares = dict(zip(self._labels, answer[0].tolist(), strict=True))
         scores = {c.name: min(1.0, sum(shares[label] for label in c.labels)) for c in self.policy.at(stage)}
-        return decide(self.policy, KIND, stage, self.digest, scores)
+        return decide(self, stage, scores)
+
+    def screen_batch(self, images: Sequence[NDArray[np.uint8]], stage: str = "output") -> list[Decision]:
+        """Scores pictures one by one; raises as ``screen`` does."""
+        return [self.screen(image, stage) for image in images]
 
 
 def _load() -> tuple[ObjectClassifier, str]:

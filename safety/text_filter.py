@@ -3,49 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from safety.clip_filter import LARGEST_SCALE, _features, _load, _state_digest, _unit
-from safety.decision import ERROR_RULE, Decision
+from safety.clip_model import ClipModel
+from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError
 from safety.policy import Concept, Policy
 from safety.prompt import MAX_CHARACTERS
-from safety.windows import require_windows, text_tokens
+from safety.zero_shot import concept_scorers, scoring
 
 SCORER = "open_clip_text"
-BATCH = 32
-_SOURCES = ("text_filter.py", "windows.py")
+# Goes up whenever the same model would score the same prompt otherwise.
+VERSION = 1
 
 
 class ClipTextFilter:
-    """Scores a concept by the window closest to it: ``sigmoid(scale · (similarity - that to the nearest anchor))``."""
+    """Scores a concept by the window of a prompt that is closest to it (``zero_shot.ConceptScorer``)."""
 
-    def __init__(self, policy: Policy) -> None:
-        """Loads the text tower that the policy names; raises FilterError when it has no weights, or no windows."""
-        import torch
-
+    def __init__(self, policy: Policy, clip: ClipModel) -> None:
+        """Looks up every concept's directions; raises FilterError when the model has none, or no windows."""
         self.policy = policy
-        self._model, _, self._tokenizer = _load(policy.filter.model or "", policy.filter.pretrained)
-        self._context = require_windows(self._model, self._tokenizer)
-        state = hashlib.sha256(f"{SCORER} {_state_digest(self._model)}\n".encode())
-        for name in _SOURCES:
-            state.update(hashlib.sha256((Path(__file__).parent / name).read_bytes()).digest())
-        self.digest = state.hexdigest()
+        self.model_digest = clip.digest
+        self.digest = hashlib.sha256(scoring(SCORER, VERSION, clip).encode()).hexdigest()
+        self._clip = clip
         self._concepts = compared_concepts(policy)
-        with torch.inference_mode():
-            self._scale = min(float(self._model.logit_scale.exp()), LARGEST_SCALE)
-            self._features = {c.name: _features(self._model, self._tokenizer, c) for c in self._concepts}
+        self._scorers = concept_scorers(clip, self._concepts)
+        clip.windows("")
 
     def scores(self, text: str) -> dict[str, float]:
         """The highest score of each concept over all windows of a text; raises FilterError or whatever a model does."""
-        import torch
-
-        tokens = text_tokens(self._tokenizer, text, self._context)
-        with torch.inference_mode():
-            seen = torch.cat([_unit(self._model.encode_text(part).float()) for part in tokens.split(BATCH)])
-            return {concept.name: self._score(seen, concept) for concept in self._concepts}
+        seen = self._clip.windows(text)
+        return {name: float(scorer.scores(seen).max()) for name, scorer in self._scorers.items()}
 
     def screen(self, prompt: str) -> Decision:
         """Blocks a prompt that is close to a concept; any failure, of any kind, is a blocked decision that says so."""
@@ -54,27 +41,27 @@ class ClipTextFilter:
                 raise FilterError(f"the prompt is not a text of at most {MAX_CHARACTERS} characters")
             return self._decide(self.scores(prompt))
         except Exception as error:
-            reason = f"the text filter failed ({type(error).__name__}); nothing passes unscreened"
-            return Decision(False, "prompt", self.policy.digest, self.digest, rule=ERROR_RULE, reason=reason)
-
-    def _score(self, seen: Any, concept: Concept) -> float:
-        import torch
-
-        wanted, anchors = self._features[concept.name]
-        margins = seen @ wanted - (seen @ anchors.T).max(dim=1).values
-        # NaN must not vanish in a maximum.
-        if not bool(torch.isfinite(margins).all()):
-            raise FilterError(f"the model gives no numbers for {concept.name}")
-        return float(torch.sigmoid(self._scale * margins.max()))
+            reason = failure("the text filter", error)
+            return Decision(
+                False,
+                "prompt",
+                self.policy.digest,
+                self.digest,
+                rule=ERROR_RULE,
+                reason=reason,
+                model_digest=self.model_digest,
+            )
 
     def _decide(self, scores: dict[str, float]) -> Decision:
-        thresholds = {concept.name: concept.thresholds[SCORER] for concept in self._concepts}
-        decision = Decision.by_scores("prompt", self.policy.digest, self.digest, scores, thresholds)
-        if decision.allowed or decision.rule is None:
-            return decision
-        worst = decision.rule.removesuffix("/score")
-        reason = f"the prompt is close to {worst}: score {scores[worst]:.3f}, allowed below {thresholds[worst]:g}"
-        return replace(decision, reason=reason)
+        return Decision.by_scores(
+            "prompt",
+            self.policy.digest,
+            self.digest,
+            scores,
+            {concept.name: concept.thresholds[SCORER] for concept in self._concepts},
+            warned=self.policy.warned("prompt", SCORER, scores),
+            model_digest=self.model_digest,
+        )
 
 
 def compared_concepts(policy: Policy) -> tuple[Concept, ...]:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safety.clip_model import open_clip_model
 from safety.errors import FilterError
 from safety.policy import DEFAULT_POLICY, STARTER_POLICY, Policy
 from safety.prompt import MAX_CHARACTERS, PromptFilter
@@ -53,7 +54,11 @@ def policy_for(folder: Path, block: float) -> Policy:
 
 @pytest.fixture(scope="module")
 def lax(folder: Path) -> ClipTextFilter:
-    return ClipTextFilter(policy_for(folder, 1.0))
+    return filter_of(policy_for(folder, 1.0))
+
+
+def filter_of(policy: Policy) -> ClipTextFilter:
+    return ClipTextFilter(policy, open_clip_model(policy.filter.model or ""))
 
 
 @given(st.lists(st.integers(0, 49405), max_size=400), st.integers(2, 75))
@@ -89,7 +94,7 @@ def test_the_closest_window_decides(folder: Path, lax: ClipTextFilter) -> None:
     prompt = FILLER * 20 + "a gruesome photo of gore"
     scores = lax.scores(prompt)
     worst = max(scores, key=lambda name: scores[name])
-    decision = ClipTextFilter(policy_for(folder, scores[worst] * 0.999)).screen(prompt)
+    decision = filter_of(policy_for(folder, scores[worst] * 0.999)).screen(prompt)
     assert not decision.allowed
     assert decision.rule is not None
     assert decision.rule.endswith("/score")
@@ -101,10 +106,12 @@ def test_a_score_between_warning_and_threshold_is_told(folder: Path, lax: ClipTe
     scores = lax.screen("a red fish").scores
     worst = max(scores, key=lambda name: scores[name])
     policy = policy_for(folder, min(1.0, scores[worst] * 1.5))
-    decision = ClipTextFilter(policy).screen("a red fish")
+    decision = filter_of(policy).screen("a red fish")
     assert decision.allowed
-    assert any(f"close to {worst}:" in text for text in policy.warnings("prompt", "open_clip_text", decision.scores))
-    assert lax.policy.warnings("prompt", "open_clip_text", dict.fromkeys(scores, 0.01)) == ()
+    assert worst in decision.warnings
+    assert decision.margins[worst] > 0
+    assert decision.model_digest == lax.model_digest
+    assert lax.policy.warned("prompt", "open_clip_text", dict.fromkeys(scores, 0.01)) == ()
 
 
 def test_words_are_asked_before_meaning_and_both_are_named(lax: ClipTextFilter) -> None:
@@ -115,7 +122,8 @@ def test_words_are_asked_before_meaning_and_both_are_named(lax: ClipTextFilter) 
     allowed = both.screen("a red fish")
     assert allowed.allowed
     assert set(allowed.scores) == {concept.name for concept in policy.at("prompt")}
-    assert named.filter_digest == allowed.filter_digest == both.digest
+    assert named.filter_digest == PromptFilter(policy).digest
+    assert allowed.filter_digest == both.digest
     assert both.digest not in (PromptFilter(policy).digest, lax.digest)
 
 
@@ -126,7 +134,11 @@ def test_a_policy_without_thresholds_for_text_needs_no_model() -> None:
 def test_missing_weights_block_every_prompt(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
     with pytest.raises(FilterError, match="nothing is generated"):
-        open_prompt_filter(policy_for(tmp_path, 1.0))
+        open_prompt_filter(policy_for(tmp_path, 1.0)).screen("a red fish")
+
+
+def test_a_forbidden_word_blocks_without_a_model(tmp_path: Path) -> None:
+    assert open_prompt_filter(policy_for(tmp_path, 1.0)).screen("a nude person").rule == "sexual-content/term:nude"
 
 
 def test_weights_that_are_not_numbers_block(folder: Path, tmp_path: Path) -> None:
@@ -138,7 +150,7 @@ def test_weights_that_are_not_numbers_block(folder: Path, tmp_path: Path) -> Non
     state["token_embedding.weight"][text_token("zebra")] = torch.nan
     save_file(state, tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
-    text_filter = ClipTextFilter(policy_for(tmp_path, 1.0))
+    text_filter = filter_of(policy_for(tmp_path, 1.0))
     assert text_filter.screen("a red fish").allowed
     decision = text_filter.screen(FILLER * 20 + "a zebra")
     assert (decision.allowed, decision.rule) == (False, "error")
