@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     anchor,
+    audit,
     bench,
     bundle,
     chain,
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[..., None] | typer.Typer] = {
     "recover": recover.command,
     "resolve": resolve.app,
     "policy": policy.app,
+    "audit": audit.app,
     "bench": bench.app,
     "account": roots.app,
     "store": store.app,

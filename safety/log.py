@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from safety.decision import Decision
 from safety.errors import SafetyError
-
-TYPE = "urn:prov:blocked:v1"
-FIRST = "0" * 64
-_HEX = re.compile(r"[0-9a-f]{64}")
+from safety.log_entry import FIRST, HASH, LogEntry, entry_line
+from safety.log_head import Head, head_path, keep_head, read_head
 
 
 class BlockedLog:
-    """An append-only file; safe to append to from several processes at once."""
+    """An append-only file with its head beside it; safe to append to from several processes at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,46 +26,27 @@ class BlockedLog:
         """Writes one blocked decision and flushes it to disk; returns the entry's hash, the new head of the chain.
 
         ``hmac`` is the keyed digest of the prompt (64 hexadecimal digits), never the prompt. A line torn by a crash
-        is taken off first. Raises SafetyError when the decision allowed something or the last line is not ours.
+        is taken off first. Raises SafetyError when the decision allowed something, when the last line is not ours, or
+        when entries that the head beside the log names are gone: then nothing is written over the traces.
         """
-        if decision.allowed or not _HEX.fullmatch(hmac):
+        if decision.allowed or not HASH.fullmatch(hmac):
             raise SafetyError("only blocked decisions with a keyed digest are logged")
         with self._locked() as file:
-            sequence, previous = self._tail(file)
-            entry = {
-                "type": TYPE,
-                "sequence": sequence,
-                "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "hmac": hmac,
-                "decision": decision.to_json(),
-                "previous": previous,
-            }
-            head = _hash(entry)
-            file.write(_canonical({**entry, "hash": head}) + b"\n")
+            last, end = self._last(file)
+            self._require_kept(file, last)
+            file.truncate(end)
+            file.seek(end)
+            sequence, previous = (0, FIRST) if last is None else (last.sequence + 1, last.hash)
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            line, head = entry_line(sequence, now, hmac, decision, previous)
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+            keep_head(self._path, Head(sequence, head))
         return head
 
-    def check(self) -> tuple[int, str]:
-        """Walks the whole chain; returns the number of entries and its head.
-
-        Raises SafetyError at the first line that was changed, removed or put in. Lines cut off the end are noticed
-        only by whoever kept an earlier head.
-        """
-        count, previous = 0, FIRST
-        if not self._path.exists():
-            return count, previous
-        with self._path.open("rb") as file:
-            for line in file:
-                entry = _entry(line, self._path, count + 1)
-                if entry["sequence"] != count or entry["previous"] != previous:
-                    raise SafetyError(
-                        f"{self._path} is broken at line {count + 1}", expected="the next link of the chain"
-                    )
-                count, previous = count + 1, entry["hash"]
-        return count, previous
-
-    def _tail(self, file: IO[bytes]) -> tuple[int, str]:
+    def _last(self, file: IO[bytes]) -> tuple[LogEntry | None, int]:
+        """The last whole entry, and where it ends."""
         size = file.seek(0, os.SEEK_END)
         position, tail = size, b""
         while position > 0 and tail[:-1].count(b"\n") < 2:
@@ -79,13 +55,39 @@ class BlockedLog:
             file.seek(position)
             tail = file.read(step) + tail
         whole = tail[: tail.rfind(b"\n") + 1]
-        if len(whole) < len(tail):
-            file.truncate(size - (len(tail) - len(whole)))
-        file.seek(0, os.SEEK_END)
-        if not whole:
-            return 0, FIRST
-        last = _entry(whole.splitlines(keepends=True)[-1], self._path, None)
-        return last["sequence"] + 1, last["hash"]
+        end = size - (len(tail) - len(whole))
+        return (self._entry(whole.splitlines(keepends=True)[-1]) if whole else None), end
+
+    def _entry(self, line: bytes) -> LogEntry:
+        try:
+            return LogEntry.parse(line)
+        except SafetyError as error:
+            raise self._broken(f"the last line of {self._path} is broken: {error.what}") from error
+
+    def _require_kept(self, file: IO[bytes], last: LogEntry | None) -> None:
+        kept = read_head(self._path)
+        if kept is None:
+            return
+        known: str | None = None
+        if last is not None and kept.sequence == last.sequence:
+            known = last.hash
+        elif last is not None and kept.sequence + 1 == last.sequence:
+            known = last.previous
+        elif last is not None and kept.sequence < last.sequence:
+            file.seek(0)
+            line = next((line for number, line in enumerate(file) if number == kept.sequence), b"")
+            known = self._entry(line).hash
+        if known != kept.hash:
+            raise self._broken(
+                f"{self._path} lacks the entry that {head_path(self._path)} names: it was cut or changed"
+            )
+
+    def _broken(self, what: str) -> SafetyError:
+        return SafetyError(
+            what,
+            expected="the whole chain, as it was written",
+            fix="prov audit verify; then move log and head elsewhere as evidence: a new log begins without them",
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[IO[bytes]]:
@@ -94,33 +96,3 @@ class BlockedLog:
         with os.fdopen(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
-
-
-def _entry(line: bytes, path: Path, number: int | None) -> dict[str, Any]:
-    where = f"{path} is broken at line {number}" if number else f"the last line of {path} is broken"
-    try:
-        value = json.loads(line)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise SafetyError(where, found=str(error)[:100]) from error
-    if not isinstance(value, dict) or set(value) != {
-        "type",
-        "sequence",
-        "time",
-        "hmac",
-        "decision",
-        "previous",
-        "hash",
-    }:
-        raise SafetyError(where, expected="an entry of this log")
-    rest = {key: item for key, item in value.items() if key != "hash"}
-    if value["hash"] != _hash(rest) or line != _canonical(value) + b"\n" or not isinstance(value["sequence"], int):
-        raise SafetyError(where, expected="the hash of the line's own content", fix="keep the file as evidence")
-    return value
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def _hash(entry: dict[str, Any]) -> str:
-    return hashlib.sha256(_canonical(entry)).hexdigest()
