@@ -53,15 +53,16 @@ class LayeredPromptFilter:
         return self._open_meaning()
 
 
-def open_prompt_filter(policy: Policy, device: str = "cpu") -> PromptScreen:
+def open_prompt_filter(policy: Policy, device: str = "cpu", stage: str = "prompt") -> PromptScreen:
     """The filters that a policy asks for; a model that cannot be loaded is a FilterError once a prompt needs it.
 
-    Prompts are compared by CLIP when a concept has a threshold for ``open_clip_text``.
+    Prompts are compared by CLIP when a concept of the stage has a threshold for ``open_clip_text``. At the stage
+    ``train`` the texts are captions.
     """
     from safety.text_filter import compared_concepts
 
-    words = PromptFilter(policy)
-    if not compared_concepts(policy):
+    words = PromptFilter(policy, stage)
+    if not compared_concepts(policy, stage):
         return words
 
     def open_meaning() -> PromptScreen:
@@ -69,6 +70,6 @@ def open_prompt_filter(policy: Policy, device: str = "cpu") -> PromptScreen:
         from safety.text_filter import ClipTextFilter
 
         choice = policy.filter
-        return ClipTextFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device))
+        return ClipTextFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device), stage)
 
     return LayeredPromptFilter(words, open_meaning)

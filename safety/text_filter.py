@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from safety.clip_model import ClipModel
+from safety.deadline import DEADLINE, answer_within
 from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError
 from safety.policy import Concept, Policy
@@ -19,12 +20,16 @@ VERSION = 1
 class ClipTextFilter:
     """Scores a concept by the window of a prompt that is closest to it (``zero_shot.ConceptScorer``)."""
 
-    def __init__(self, policy: Policy, clip: ClipModel) -> None:
-        """Looks up every concept's directions; raises FilterError when the model has none, or no windows."""
+    def __init__(self, policy: Policy, clip: ClipModel, seconds: float = DEADLINE) -> None:
+        """Looks up every concept's directions; raises FilterError when the model has none, or no windows.
+
+        A prompt that needs more than ``seconds`` is blocked.
+        """
         self.policy = policy
         self.model_digest = clip.digest
         self.digest = hashlib.sha256(scoring(SCORER, VERSION, clip).encode()).hexdigest()
         self._clip = clip
+        self._seconds = seconds
         self._concepts = compared_concepts(policy)
         self._scorers = concept_scorers(clip, self._concepts)
         clip.windows("")
@@ -39,12 +44,12 @@ class ClipTextFilter:
         try:
             if not isinstance(prompt, str) or len(prompt) > MAX_CHARACTERS:
                 raise FilterError(f"the prompt is not a text of at most {MAX_CHARACTERS} characters")
-            return self._decide(self.scores(prompt))
+            return self._decide(answer_within(self._seconds, lambda: self.scores(prompt)))
         except Exception as error:
             reason = failure("the text filter", error)
             return Decision(
                 False,
-                "prompt",
+                self._stage,
                 self.policy.digest,
                 self.digest,
                 rule=ERROR_RULE,
@@ -54,16 +59,16 @@ class ClipTextFilter:
 
     def _decide(self, scores: dict[str, float]) -> Decision:
         return Decision.by_scores(
-            "prompt",
+            self._stage,
             self.policy.digest,
             self.digest,
             scores,
             {concept.name: concept.thresholds[SCORER] for concept in self._concepts},
-            warned=self.policy.warned("prompt", SCORER, scores),
+            warned=self.policy.warned(self._stage, SCORER, scores),
             model_digest=self.model_digest,
         )
 
 
-def compared_concepts(policy: Policy) -> tuple[Concept, ...]:
-    """The concepts whose prompts are compared by CLIP: those of the stage prompt that have a threshold for it."""
-    return tuple(concept for concept in policy.at("prompt") if SCORER in concept.thresholds)
+def compared_concepts(policy: Policy, stage: str = "prompt") -> tuple[Concept, ...]:
+    """The concepts whose texts are compared by CLIP: those of the stage that have a threshold for it."""
+    return tuple(concept for concept in policy.at(stage) if SCORER in concept.thresholds)
