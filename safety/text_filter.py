@@ -20,7 +20,7 @@ VERSION = 1
 class ClipTextFilter:
     """Scores a concept by the window of a prompt that is closest to it (``zero_shot.ConceptScorer``)."""
 
-    def __init__(self, policy: Policy, clip: ClipModel, seconds: float = DEADLINE) -> None:
+    def __init__(self, policy: Policy, clip: ClipModel, stage: str = "prompt", seconds: float = DEADLINE) -> None:
         """Looks up every concept's directions; raises FilterError when the model has none, or no windows.
 
         A prompt that needs more than ``seconds`` is blocked.
@@ -29,6 +29,7 @@ class ClipTextFilter:
         self.model_digest = clip.digest
         self.digest = hashlib.sha256(scoring(SCORER, VERSION, clip).encode()).hexdigest()
         self._clip = clip
+        self._stage = stage
         self._seconds = seconds
         self._concepts = compared_concepts(policy)
         self._scorers = concept_scorers(clip, self._concepts)
