@@ -1,4 +1,4 @@
-"""The one place that orders: licence, screen prompt, sample, screen image, watermark, sign, record, write."""
+"""The one place that orders: licence, screen prompt, sample, watermark, screen image, sign, record, write."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import account_address, load_account
 from provenance.placement import watermark_entry
 from provenance.record import ImageRecord, Origin
-from safety.content import open_content_filter, screen_or_refuse
+from safety.content import open_content_filter, screen_all_or_refuse
 from safety.log import BlockedLog
 from safety.policy import open_policy
 from safety.watermark import embed_verified
@@ -113,47 +113,53 @@ def generate(
         stream = _open_stream(home, reader, journal, account, address, subject.token, passphrase)
         origin = _origin(reader, stream, subject, issuer)
         with Serials(journal, stream) as serials:
-            for drawn in _drawn(pipeline, request, subject, serials, origin):
-                prompt = request.prompts[drawn.index]
-                decision = screen_or_refuse(content_filter, drawn.picture)
-                if not decision.allowed:
-                    log.append(decision, hmac=key.name(prompt))
-                    blocked.append(Blocked(drawn.index, decision.reason))
-                    serials.put_back(drawn.serial)
-                else:
-                    marked, detection = embed_verified(drawn.picture, origin.payload(drawn.serial))
-                    latent = {} if drawn.nonce is None else {"latent": latent_entry(drawn.nonce)}
-                    making = Making(
-                        generator=GENERATOR,
-                        prompt={"text": prompt} if request.clear_prompt else {"hmac": key.name(prompt)},
-                        parameters=_parameters(request, subject, drawn.seed),
-                        safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
-                        watermark={**watermark_entry(detection), **latent},
-                    )
-                    path = out / f"prov-{stream}-{drawn.serial}.png"
-                    record = issue_image(
-                        marked, path, origin=origin, serial=drawn.serial, making=making, issuer=issuer, journal=journal
-                    )
-                    images.append(Issued(path, record))
-                if progress:
-                    progress(drawn.index + 1, len(request.prompts))
+            for batch in _drawn(pipeline, request, subject, serials, origin):
+                # What is screened is what is delivered, mark included, so that anybody can screen it again.
+                decisions = screen_all_or_refuse(content_filter, [drawn.picture for drawn in batch])
+                for drawn, decision in zip(batch, decisions, strict=True):
+                    prompt = request.prompts[drawn.index]
+                    if not decision.allowed:
+                        log.append(decision, hmac=key.name(prompt))
+                        blocked.append(Blocked(drawn.index, decision.reason))
+                        serials.put_back(drawn.serial)
+                    else:
+                        making = Making(
+                            generator=GENERATOR,
+                            prompt={"text": prompt} if request.clear_prompt else {"hmac": key.name(prompt)},
+                            parameters=_parameters(request, subject, drawn.seed),
+                            safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
+                            watermark=drawn.watermark,
+                        )
+                        path = out / f"prov-{stream}-{drawn.serial}.png"
+                        record = issue_image(
+                            drawn.picture,
+                            path,
+                            origin=origin,
+                            serial=drawn.serial,
+                            making=making,
+                            issuer=issuer,
+                            journal=journal,
+                        )
+                        images.append(Issued(path, record))
+                    if progress:
+                        progress(drawn.index + 1, len(request.prompts))
     return Issue(tuple(images), tuple(blocked))
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """One picture (H, W, 3) before it is screened; ``nonce`` is that of its marked noise, None for plain noise."""
+    """One marked picture (H, W, 3) that nobody has screened, and what its record will say of the mark."""
 
     index: int
     seed: int
     serial: int
-    nonce: int | None
     picture: NDArray[np.uint8]
+    watermark: Json
 
 
 def _drawn(
     pipeline: Any, request: GenerationRequest, subject: Subject, serials: Serials, origin: Origin
-) -> Iterator[_Drawn]:
+) -> Iterator[list[_Drawn]]:
     how = Sampling(request.steps, _guidance(request, subject))
     first = request.first_seed()
     for start in range(0, len(request.prompts), BATCH):
@@ -162,11 +168,15 @@ def _drawn(
         numbers = serials.take(len(prompts))
         payloads = [origin.payload(number) for number in numbers]
         noise = None if request.plain_noise else marked_noise(pipeline, payloads, seeds)
-        nonces = [None] * len(prompts) if noise is None else noise.nonces
         latents = None if noise is None else noise.latents
         pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale, latents)
-        for offset, each in enumerate(zip(seeds, numbers, nonces, pictures, strict=True)):
-            yield _Drawn(start + offset, *each)
+        batch = []
+        for i, (picture, payload) in enumerate(zip(pictures, payloads, strict=True)):
+            marked, detection = embed_verified(picture, payload)
+            nonce = None if noise is None else noise.nonces[i]
+            latent = {} if nonce is None else {"latent": latent_entry(nonce)}
+            batch.append(_Drawn(start + i, seeds[i], numbers[i], marked, {**watermark_entry(detection), **latent}))
+        yield batch
 
 
 def _guidance(request: GenerationRequest, subject: Subject) -> float:
