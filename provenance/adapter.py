@@ -6,7 +6,8 @@
     RELEASE/adapter.dsse.json             in-toto statement over every file in adapter/, predicate SLSA provenance v1
     RELEASE/adapter.sig                   model signing bundle over the folder
     RELEASE/issuer.pem, issuer.pub.pem    the signer's certificate and root, and its public key
-    RELEASE/dataset.dsse.json, dataset.sig, dataset/{records.jsonl,croissant.json}   the dataset's, without pictures
+    RELEASE/dataset.dsse.json, dataset.sig, dataset/{records.jsonl,croissant.json}   the dataset's, without pictures,
+                                          and dataset/screening.json where its maker signed one
 
 When the dataset has another issuer, its certificates follow the adapter's in ``issuer.pem``.
 """
@@ -243,7 +244,7 @@ def _finished(predicate: Json) -> datetime:
 
 
 def _carry_dataset(release: Path, issuer: Issuer, dataset: DatasetManifest) -> None:
-    for name in manifest.FILES:
+    for name in dataset.part_names:
         write_file(release / name, dataset.read_part(name))
     if dataset.issuer.key_id != issuer.key_id:
         write_file(release / CHAIN, issuer.certificates_pem + dataset.read_part(CHAIN))

@@ -29,6 +29,7 @@ from provenance.manifest import (
 from provenance.moments import format_moment, utc_now
 from provenance.parallel import in_order
 from provenance.records import FOLDER, Consent, Record, holder_text, name_text, serialise_records
+from provenance.screening.report import SCREENING, Screening
 from provenance.signing import sign_tree, staged
 from provenance.sources import Item, Rights, read_source
 from provenance.spdx import licence_expression
@@ -48,12 +49,14 @@ def sign_dataset(
     name: str | None = None,
     consent: Consent | None = None,
     training_mining: str = "allowed",
+    screening: Screening | None = None,
     progress: Progress | None = None,
 ) -> DatasetManifest:
     """Copies a folder of captioned pictures into a signed release; raises DatasetError naming every file at fault.
 
     ``licence`` (an SPDX expression), ``holder``, ``consent`` and ``training_mining`` hold for the pictures that
-    ``metadata.jsonl`` gives none of their own.
+    ``metadata.jsonl`` gives none of their own. A ``screening`` is signed with them; it must be about exactly these
+    pictures and captions.
     """
     if not source.is_dir():
         raise UsageError(f"{source} is not a folder", expected="a folder of pictures with captions")
@@ -75,6 +78,9 @@ def sign_dataset(
         listing = serialise_records(records)
         records = tuple(sorted(records, key=lambda record: record.path))
         written = {RECORDS: listing, DESCRIPTION: describe(title, records, listing, created)}
+        if screening is not None:
+            screening.require_covers(records)
+            written[SCREENING] = screening.to_bytes()
         for file, content in written.items():
             (staging / TREE / file).write_bytes(content)
         subjects = {record.path: record.sha256 for record in records}
@@ -86,7 +92,7 @@ def sign_dataset(
     def read(file: str) -> bytes:
         return read_file(release / file)
 
-    return DatasetManifest(title, created, envelope.digest, signer, records, release, read)
+    return DatasetManifest(title, created, envelope.digest, signer, records, release, read, screening)
 
 
 def _copy_pictures(

@@ -9,6 +9,7 @@
     ├── SignatureError                      an envelope, bundle or chain does not verify
     ├── FormatError                         bytes that are not what their name says
     ├── DatasetError                        a dataset that cannot be signed or does not verify
+    ├── ScreeningInterrupted       exit 130 a screening stopped by Ctrl-C; what was screened is kept
     ├── AdapterError                        an adapter that cannot be signed or does not verify
     ├── SealRefused                         a sealed file or a wrapped key that does not open
     ├── KeyRefused                          a content key that is not here, or is not handed out
@@ -78,6 +79,12 @@ class FormatError(ProvenanceError):
 
 class DatasetError(ProvenanceError):
     """A dataset that cannot be signed or does not verify."""
+
+
+class ScreeningInterrupted(ProvenanceError):
+    """A screening stopped by Ctrl-C; what was screened is kept where a place for it was given."""
+
+    exit_code = 130
 
 
 class AdapterError(ProvenanceError):

@@ -5,6 +5,7 @@
     RELEASE/dataset/data/…          the pictures, and nothing else
     RELEASE/dataset/records.jsonl   one record for each
     RELEASE/dataset/croissant.json  the description
+    RELEASE/dataset/screening.json  what a safety policy found in them, where the maker signed that too
     RELEASE/dataset.dsse.json       in-toto statement over every file above
     RELEASE/dataset.sig             model signing bundle over the folder
     RELEASE/issuer.pem              the signer's certificate and root;  issuer.pub.pem  its public key
@@ -31,6 +32,8 @@ from provenance.moments import parse_moment
 from provenance.oms import verify_bundle
 from provenance.parallel import in_order
 from provenance.records import Record, name_text, parse_records
+from provenance.screening.parsing import parse_screening
+from provenance.screening.report import SCREENING, Screening
 from provenance.statement import Statement
 from provenance.trust import TrustStore, VerifiedIssuer, verify_chain
 
@@ -38,7 +41,7 @@ PREDICATE_TYPE = "urn:prov:dataset:v1"
 TREE = "dataset/"
 STATEMENT, BUNDLE, CHAIN = "dataset.dsse.json", "dataset.sig", "issuer.pem"
 RECORDS, DESCRIPTION = "records.jsonl", "croissant.json"
-FILES = (STATEMENT, BUNDLE, TREE + RECORDS, TREE + DESCRIPTION)  # what a release without its pictures consists of
+DESCRIBING = (RECORDS, DESCRIPTION, SCREENING)
 CID_PROFILE = "unixfs-v1-2025"
 STATEMENT_LIMIT = 256 * 1024**2
 RECORDS_LIMIT = 1 << 30
@@ -52,7 +55,8 @@ Progress = Callable[[int, int], None]
 class DatasetManifest:
     """A verified dataset: who signed it, under which digest, and the record of each picture.
 
-    ``root`` is the release folder, or None when it was read from a block store.
+    ``root`` is the release folder, or None when it was read from a block store. ``screening`` is the report that the
+    maker signed with the pictures: it says what they found, and is about exactly these records.
     """
 
     name: str
@@ -62,6 +66,13 @@ class DatasetManifest:
     records: tuple[Record, ...]
     root: Path | None
     _read: Read = field(repr=False, compare=False)
+    screening: Screening | None = None
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The files that a release without its pictures consists of, certificates aside."""
+        parts = (STATEMENT, BUNDLE, TREE + RECORDS, TREE + DESCRIPTION)
+        return parts if self.screening is None else (*parts, TREE + SCREENING)
 
     @property
     def licences(self) -> tuple[str, ...]:
@@ -133,16 +144,20 @@ def _verify(
     if present is not None:
         compare_listing(statement.subjects, present, faults)
         faults.refuse(DatasetError, "the dataset is not what was signed", fix=CHANGED)
-    data = {file: read(TREE + file) for file in (RECORDS, DESCRIPTION)}
+    written = (RECORDS, DESCRIPTION, *((SCREENING,) if SCREENING in statement.subjects else ()))
+    data = {file: read(TREE + file) for file in written}
     for file, content in data.items():
         if statement.subjects.get(file) != sha256_hex(content):
             raise DatasetError(f"{file} is not what was signed", expected=statement.subjects.get(file), fix=CHANGED)
     records = parse_records(data[RECORDS])
     _check_claims(statement, records)
+    screening = parse_screening(data[SCREENING]) if SCREENING in data else None
+    if screening is not None:
+        screening.require_covers(records)
     if with_data:
         _check_pictures(read, records, faults, progress)
         faults.refuse(DatasetError, "pictures are not what was signed", fix=CHANGED)
-    return DatasetManifest(name, created, envelope.digest, issuer, records, root, read)
+    return DatasetManifest(name, created, envelope.digest, issuer, records, root, read, screening)
 
 
 def read_statement(
@@ -176,7 +191,7 @@ def _check_claims(statement: Statement, records: tuple[Record, ...]) -> None:
     if statement.predicate != dataset_claim(name, created, records):
         raise DatasetError(f"{STATEMENT} claims other licences or another number of pictures than its records")
     expected = {record.path: record.sha256 for record in records}
-    signed = {file: digest for file, digest in statement.subjects.items() if file not in (RECORDS, DESCRIPTION)}
+    signed = {file: digest for file, digest in statement.subjects.items() if file not in DESCRIBING}
     differing = sorted(file for file in expected.keys() | signed.keys() if expected.get(file) != signed.get(file))
     if differing:
         raise DatasetError(

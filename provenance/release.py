@@ -7,7 +7,7 @@
     adapter/…, adapter.dsse.json, adapter.sig
     adapter/adapter.safetensors.sealed  in the place of adapter.safetensors, and so for every file that may hold
                                         weights, unless the maker publishes in clear
-    dataset/records.jsonl, dataset/croissant.json, dataset.dsse.json, dataset.sig
+    dataset/records.jsonl, dataset/croissant.json, dataset.dsse.json, dataset.sig, dataset/screening.json if it has one
     dataset/data/…                      the training pictures, if the maker publishes them
     issuer.pem                          certificates of both signers
 
@@ -171,7 +171,7 @@ def _files(
     files: dict[str, bytes | Path] = {TERMS: terms_file}
     for name in (adapter.STATEMENT, adapter.BUNDLE):
         files[name] = read_file(adapter_release / name)
-    for name in manifest.FILES:
+    for name in dataset.part_names:
         files[name] = dataset.read_part(name)
     chains = [read_file(adapter_release / CHAIN, limit=1 << 20), read_file(dataset_release / CHAIN, limit=1 << 20)]
     files[CHAIN] = chains[0] if chains[0] == chains[1] else b"".join(chains)

@@ -71,8 +71,38 @@ class Item:
     preprocessing: tuple[Json, ...]
 
 
+@dataclass(frozen=True)
+class Found:
+    """One picture of a folder, and what is written beside it: a caption file's text, an entry of metadata.jsonl."""
+
+    name: str
+    sidecar: str | None
+    entry: Mapping[str, Any]
+
+    @property
+    def caption(self) -> str:
+        """The one caption of the picture; raises DatasetError when it has none, or two."""
+        text = self.entry.get("text")
+        if text is not None and self.sidecar is not None:
+            raise DatasetError(f"has two captions, one in {METADATA} and one in a .txt file")
+        if text is None and self.sidecar is None:
+            raise DatasetError("has no caption", expected=f'a .txt file of the same name, or "text" in {METADATA}')
+        return caption_text(self.sidecar if text is None else text)
+
+
 def read_source(folder: Path, rights: Rights, faults: Faults) -> list[Item]:
     """Finds every picture with its caption and rights; whatever is wrong becomes a fault naming its file."""
+    items = []
+    for found in find_pictures(folder, faults):
+        try:
+            items.append(_item(found, rights))
+        except ProvenanceError as error:
+            faults.add(found.name, error)
+    return items
+
+
+def find_pictures(folder: Path, faults: Faults) -> list[Found]:
+    """Finds every picture with what is written beside it; whatever is wrong becomes a fault naming its file."""
     names = list_files(folder, faults, hidden=False)
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     captions = {name for name in names if PurePosixPath(name).suffix.lower() == ".txt"}
@@ -83,7 +113,7 @@ def read_source(folder: Path, rights: Rights, faults: Faults) -> list[Item]:
     for name in sorted(entries.keys() - set(pictures)):
         faults.add(METADATA, f"describes {name!r}, which is not there")
     owners: dict[str, str] = {}
-    items = []
+    found = []
     for name in pictures:
         sidecar = str(PurePosixPath(name).with_suffix(".txt"))
         if sidecar in owners:
@@ -93,14 +123,14 @@ def read_source(folder: Path, rights: Rights, faults: Faults) -> list[Item]:
             owners[sidecar] = name
         try:
             sidecar_text = _read_caption(folder / sidecar) if sidecar in captions else None
-            items.append(_item(name, sidecar_text, entries.get(name, {}), rights))
+            found.append(Found(name, sidecar_text, entries.get(name, {})))
         except ProvenanceError as error:
             faults.add(name, error)
     for name in sorted(captions - owners.keys()):
         faults.add(name, "is a caption without a picture")
     if not pictures:
         faults.add(str(folder), "holds no pictures (PNG, JPEG, WebP)")
-    return items
+    return found
 
 
 def _read_metadata(folder: Path, faults: Faults) -> dict[str, Json]:
@@ -137,12 +167,8 @@ def _read_caption(path: Path) -> str:
         raise DatasetError(f"its caption {path.name} is not UTF-8") from error
 
 
-def _item(name: str, sidecar: str | None, entry: Mapping[str, Any], rights: Rights) -> Item:
-    text = entry.get("text")
-    if text is not None and sidecar is not None:
-        raise DatasetError(f"has two captions, one in {METADATA} and one in a .txt file")
-    if text is None and sidecar is None:
-        raise DatasetError("has no caption", expected=f'a .txt file of the same name, or "text" in {METADATA}')
+def _item(found: Found, rights: Rights) -> Item:
+    entry, caption = found.entry, found.caption
     licence = entry.get("licence", entry.get("license", rights.licence))
     holder = entry.get("rights_holder", rights.holder)
     if licence is None:
@@ -152,8 +178,8 @@ def _item(name: str, sidecar: str | None, entry: Mapping[str, Any], rights: Righ
     if not isinstance(licence, str):
         raise DatasetError("has a licence that is not text")
     return Item(
-        name=name,
-        caption=caption_text(sidecar if text is None else text),
+        name=found.name,
+        caption=caption,
         licence=licence_expression(licence),
         rights_holder=holder_text(holder),
         source=source_text(entry.get("source")),

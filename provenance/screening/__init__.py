@@ -1,0 +1,1 @@
+"""A dataset held against a safety policy before anything is trained on it, and the report that its maker signs."""
