@@ -10,6 +10,7 @@ from safety.clip_model import ClipModel
 from safety.content import check_picture, decide
 from safety.decision import Decision
 from safety.policy import Policy
+from safety.views import square_views
 from safety.zero_shot import concept_scorers, scoring
 
 if TYPE_CHECKING:
@@ -40,9 +41,19 @@ class OpenClipContentFilter:
         """Scores pictures (H, W, 3) uint8 of any sizes together, one decision each; raises as ``screen`` does."""
         for image in images:
             check_picture(image)
-        seen = self._clip.images(images)
-        scores = {concept.name: self._scorers[concept.name].scores(seen) for concept in self.policy.at(stage)}
+        scores = self.scores(images)
+        screened = [concept.name for concept in self.policy.at(stage)]
         return [
-            decide(self, stage, {name: float(values[index]) for name, values in scores.items()})
-            for index in range(len(images))
+            decide(self, stage, {name: float(scores[name][index]) for name in screened}) for index in range(len(images))
         ]
+
+    def scores(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float64]]:
+        """By concept, scores (N,) of N pictures, each the highest of the squares that cover it (``square_views``)."""
+        import numpy as np
+
+        if not images:
+            return {name: np.zeros(0) for name in self._scorers}
+        views = [square_views(image) for image in images]
+        seen = self._clip.images([view for each in views for view in each])
+        firsts = np.cumsum([0, *(len(each) for each in views[:-1])])
+        return {name: np.maximum.reduceat(scorer.scores(seen), firsts) for name, scorer in self._scorers.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,11 +119,9 @@ def _loaded(name: str, pretrained: str | None, device: str, _files: tuple[Any, .
         _require_safetensors(name, pretrained)
         model, preprocess, tokenizer, architecture = _read(name, pretrained, device)
         _require_own_tokenizer(model, tokenizer)
-        scale = min(float(model.logit_scale.exp()), LARGEST_SCALE)
-        if not 0 < scale <= LARGEST_SCALE:
-            raise FilterError(
-                "the model has no scale", expected=f"above 0, at most {LARGEST_SCALE:g}", found=f"{scale}"
-            )
+        scale = float(model.logit_scale.exp())
+        if not (math.isfinite(scale) and scale > 0):
+            raise FilterError("no scale", found=f"a logit scale of {scale}")
         digest = _digest(model, tokenizer, architecture)
     except Exception as error:
         told = error.found or error.what if isinstance(error, FilterError) else f"{type(error).__name__}: {error}"
@@ -132,7 +131,7 @@ def _loaded(name: str, pretrained: str | None, device: str, _files: tuple[Any, .
             found=told.replace("\n", " ")[:300],
             fix="download the model once with the network on, or name a folder as local-dir:PATH in the policy",
         ) from error
-    return ClipModel(digest, scale, device, model, preprocess, tokenizer)
+    return ClipModel(digest, min(scale, LARGEST_SCALE), device, model, preprocess, tokenizer)
 
 
 def _read(name: str, pretrained: str | None, device: str) -> tuple[Any, Any, Any, Any]:

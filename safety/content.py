@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from safety.deadline import DEADLINE, answer_within
 from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError
 from safety.policy import STARTER_BASE, Policy
@@ -59,23 +60,28 @@ def open_content_filter(policy: Policy, base: str, device: str = "cpu") -> Conte
     return OpenClipContentFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device))
 
 
-def screen_or_refuse(content_filter: ContentFilter, image: Any, stage: str = "output") -> Decision:
-    """Screens a picture; any failure, of any kind, is a blocked decision that says so.
+def screen_or_refuse(
+    content_filter: ContentFilter, image: Any, stage: str = "output", seconds: float = DEADLINE
+) -> Decision:
+    """Screens a picture; any failure, of any kind, is a blocked decision that says so, and so is no answer in time.
 
     What allows must be a whole decision: scores for every concept of the stage, finite, from 0 to 1, and below
     the policy's own thresholds.
     """
-    return screen_all_or_refuse(content_filter, [image], stage)[0]
+    return screen_all_or_refuse(content_filter, [image], stage, seconds)[0]
 
 
-def screen_all_or_refuse(content_filter: ContentFilter, images: Sequence[Any], stage: str = "output") -> list[Decision]:
+def screen_all_or_refuse(
+    content_filter: ContentFilter, images: Sequence[Any], stage: str = "output", seconds: float = DEADLINE
+) -> list[Decision]:
     """Screens pictures together, one decision each, as ``screen_or_refuse`` does.
 
-    What is no picture is blocked alone; a filter that fails, or decides on another number of pictures, blocks them all.
+    What is no picture is blocked alone. A filter that fails, decides on another number of pictures, or needs more than
+    ``seconds`` a picture, blocks them all.
     """
     faults = {index: fault for index, image in enumerate(images) if (fault := _fault(check_picture, image))}
     pictures = [image for index, image in enumerate(images) if index not in faults]
-    decided = iter(_screened(content_filter, pictures, stage))
+    decided = iter(_screened(content_filter, pictures, stage, seconds * len(pictures)))
     return [
         _blocked(content_filter, stage, faults[index]) if index in faults else next(decided)
         for index in range(len(images))
@@ -83,12 +89,17 @@ def screen_all_or_refuse(content_filter: ContentFilter, images: Sequence[Any], s
 
 
 def check_picture(image: Any) -> None:
-    """Raises FilterError unless this is an (H, W, 3) uint8 array with pixels."""
+    """Raises FilterError unless this is an (H, W, 3) uint8 array with pixels, not all of them black.
+
+    Pure black is what is left of a picture whose numbers went wrong.
+    """
     import numpy as np
 
     fits = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
     if not fits or 0 in image.shape:
         raise FilterError("this is not a picture", expected="an (H, W, 3) array of uint8")
+    if not image.any():
+        raise FilterError("the picture is black from edge to edge")
 
 
 def decide(content_filter: ContentFilter, stage: str, scores: Mapping[str, float]) -> Decision:
@@ -109,11 +120,11 @@ def decide(content_filter: ContentFilter, stage: str, scores: Mapping[str, float
     )
 
 
-def _screened(content_filter: ContentFilter, pictures: list[Any], stage: str) -> list[Decision]:
+def _screened(content_filter: ContentFilter, pictures: list[Any], stage: str, seconds: float) -> list[Decision]:
     if not pictures:
         return []
     try:
-        decisions = content_filter.screen_batch(pictures, stage)
+        decisions = answer_within(seconds, lambda: content_filter.screen_batch(pictures, stage))
         if not isinstance(decisions, list) or len(decisions) != len(pictures):
             raise FilterError("the filter did not decide on every picture")
         for decision in decisions:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from safety.content import open_content_filter, screen_or_refuse
+from safety.content import open_content_filter, screen_all_or_refuse, screen_or_refuse
 from safety.decision import Decision
 from safety.errors import FilterError, SafetyError
 from safety.policy import STARTER_POLICY, Policy
@@ -168,6 +171,83 @@ def test_a_filter_that_allows_without_sound_scores_is_overruled(decision: Any) -
     assert refused.rule == "error"
 
 
+class Raising(Careless):
+    """A filter that raises, whatever it is asked."""
+
+    def screen_batch(self, images: Sequence[np.ndarray], stage: str = "output") -> Any:
+        raise self._decision
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "MemoryError"),
+        (SystemExit(0), "it stopped with SystemExit"),
+        (KeyboardInterrupt(), "it stopped with KeyboardInterrupt"),
+        (FilterError("the model gives no direction"), "the model gives no direction"),
+        (RuntimeError("a red fish"), "RuntimeError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_error_blocks_every_picture_and_is_named_without_its_text(error: BaseException, told: str) -> None:
+    for decision in screen_all_or_refuse(Raising(error), [PICTURE, PICTURE]):
+        assert (decision.allowed, decision.rule) == (False, "error")
+        assert f"({told})" in decision.reason
+        assert "fish" not in decision.reason
+        assert decision.model_digest == "d" * 64
+
+
+def test_a_filter_that_does_not_answer_in_time_blocks() -> None:
+    never = Event()
+
+    class Hanging(Careless):
+        def screen_batch(self, images: Sequence[np.ndarray], stage: str = "output") -> Any:
+            never.wait()
+
+    decisions = screen_all_or_refuse(Hanging(None), [PICTURE, PICTURE], seconds=0.01)
+    never.set()
+    assert [decision.rule for decision in decisions] == ["error", "error"]
+    assert "no answer within 0.02 seconds" in decisions[0].reason
+
+
+def test_no_thread_is_left_when_the_filter_answers() -> None:
+    before = threading.active_count()
+    for answer in (shares(0.0), RuntimeError("no")):
+        screen_or_refuse(filter_answering(answer), PICTURE)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("answer", [[], None, (), 7, [allowing(skull=0.0)], [allowing(skull=0.0)] * 3, {}])
+def test_another_number_of_decisions_than_pictures_blocks_them_all(answer: Any) -> None:
+    class Miscounting(Careless):
+        def screen_batch(self, images: Sequence[np.ndarray], stage: str = "output") -> Any:
+            return answer
+
+    decisions = screen_all_or_refuse(Miscounting(None), [PICTURE, PICTURE])
+    assert [decision.allowed for decision in decisions] == [False, False]
+
+
+def test_one_unsound_decision_blocks_the_whole_batch() -> None:
+    class Mixed(Careless):
+        def screen_batch(self, images: Sequence[np.ndarray], stage: str = "output") -> Any:
+            return [allowing(skull=0.0), allowing(skull=math.nan)]
+
+    assert not any(decision.allowed for decision in screen_all_or_refuse(Mixed(None), [PICTURE, PICTURE]))
+
+
+def test_what_is_no_picture_is_blocked_alone() -> None:
+    decisions = screen_all_or_refuse(
+        Careless(allowing(skull=0.0)), [PICTURE, None, PICTURE, np.zeros((8, 8, 3), np.uint8)]
+    )
+    assert [decision.allowed for decision in decisions] == [True, False, True, False]
+    assert "black" in decisions[3].reason
+
+
+@pytest.mark.parametrize("field", ["policy_digest", "filter_digest"])
+def test_a_decision_by_another_policy_or_filter_does_not_count(field: str) -> None:
+    assert not screen_or_refuse(Careless(replace(allowing(skull=0.0), **{field: "e" * 64})), PICTURE).allowed
+
+
 def test_a_decision_for_another_stage_does_not_count() -> None:
     other = Decision(True, "train", POLICY.digest, "c" * 64, {"skull": 0.0}, {"skull": 0.25})
     assert not screen_or_refuse(Careless(other), PICTURE).allowed
@@ -272,12 +352,39 @@ def test_a_decision_record_reads_back() -> None:
         {"rule": 7},
         {"extra": 1},
         {"policy": None},
+        {"model": 1},
+        {"warnings": ["house"]},
+        {"warnings": "skull"},
+        {"margins": {}},
+        {"margins": {"skull": 0.75}},
+        {"margins": {"skull": True}},
+        {"thresholds": {}},
     ],
 )
 def test_a_decision_record_with_a_wrong_value_is_refused(change: dict[str, Any]) -> None:
     record = {**filter_answering(shares(0.5)).screen(PICTURE).to_json(), **change}
     with pytest.raises(SafetyError):
         Decision.from_json(record)
+
+
+def test_a_decision_record_from_before_models_and_margins_reads() -> None:
+    record = filter_answering(shares(0.5)).screen(PICTURE).to_json()
+    old = {key: value for key, value in record.items() if key not in ("model", "warnings", "margins")}
+    decision = Decision.from_json(old)
+    assert (decision.model_digest, decision.warnings) == (None, ())
+    assert decision.margins == pytest.approx({"skull": -0.25})
+    with pytest.raises(SafetyError):
+        Decision.from_json({**old, "model": None})
+
+
+def test_a_score_at_a_warning_is_in_the_decision() -> None:
+    value = yaml.safe_load(STARTER_POLICY.read_bytes())
+    value["concepts"]["skull"]["thresholds"] = {"starter": {"warn": 0.1, "block": 0.25}}
+    policy = Policy.parse(yaml.safe_dump(value).encode())
+    for skull, warnings in ((0.05, ()), (0.15, ("skull",)), (0.5, ("skull",))):
+        decision = screen_or_refuse(StarterContentFilter(policy, Answering(shares(skull)), "f" * 64), PICTURE)
+        assert decision.warnings == warnings
+        assert decision.to_json()["warnings"] == list(warnings)
 
 
 def test_thresholds_cannot_be_changed_after_loading() -> None:

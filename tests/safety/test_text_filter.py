@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safety.clip_model import open_clip_model
 from safety.errors import FilterError
-from safety.policy import DEFAULT_POLICY, STARTER_POLICY, Policy
+from safety.policy import STARTER_POLICY, Policy
 from safety.prompt import MAX_CHARACTERS, PromptFilter
 from safety.prompt_stages import open_prompt_filter
 from safety.text_filter import ClipTextFilter
 from safety.windows import text_tokens, token_windows
+from tests.safety.tiny_clip import policy_for as tiny_policy
+from tests.safety.tiny_clip import save_tiny_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
-CONFIG: dict[str, Any] = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
 FILLER = "a calm lake below snowy mountains, "
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("clip")
-    preprocess = {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": preprocess}))
-    torch.manual_seed(3)
-    save_file(open_clip.CLIP(**CONFIG).state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "model")
 
 
 def policy_for(folder: Path, block: float) -> Policy:
-    value = yaml.safe_load(DEFAULT_POLICY.read_bytes())
-    value["filter"] = {"kind": "open_clip", "model": f"local-dir:{folder}"}
-    for concept in value["concepts"].values():
-        concept["thresholds"]["open_clip_text"] = {"warn": block / 2, "block": block}
-    return Policy.parse(yaml.safe_dump(value).encode())
+    return tiny_policy(folder, text=block)
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +68,9 @@ def test_the_tokenizers_own_ids_stand_in_windows_of_the_models_length() -> None:
 
 def test_what_stands_after_token_77_counts(lax: ClipTextFilter) -> None:
     plain = lax.scores(FILLER * 20)
-    hidden = lax.scores(FILLER * 20 + "explicit sexual content")
-    assert any(hidden[name] > plain[name] for name in plain)
+    endings = [text for concept in lax.policy.concepts for text in concept.prompts]
+    hidden = [lax.scores(FILLER * 20 + f"{ending} " * 8) for ending in endings]
+    assert any(scores[name] > plain[name] for scores in hidden for name in plain)
     assert all(score >= plain[name] - 1e-6 for name, score in lax.scores(FILLER * 20 + "a castle").items())
 
 
@@ -131,8 +115,8 @@ def test_a_policy_without_thresholds_for_text_needs_no_model() -> None:
     assert isinstance(open_prompt_filter(Policy.load(STARTER_POLICY)), PromptFilter)
 
 
-def test_missing_weights_block_every_prompt(tmp_path: Path) -> None:
-    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
+def test_missing_weights_block_every_prompt(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
     with pytest.raises(FilterError, match="nothing is generated"):
         open_prompt_filter(policy_for(tmp_path, 1.0)).screen("a red fish")
 
@@ -141,19 +125,25 @@ def test_a_forbidden_word_blocks_without_a_model(tmp_path: Path) -> None:
     assert open_prompt_filter(policy_for(tmp_path, 1.0)).screen("a nude person").rule == "sexual-content/term:nude"
 
 
-def test_weights_that_are_not_numbers_block(folder: Path, tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    state = load_file(folder / "open_clip_model.safetensors")
+def test_a_token_without_numbers_blocks(tmp_path: Path) -> None:
     # The embedding of one token: concepts load, a prompt with the token gives no number.
-    state["token_embedding.weight"][text_token("zebra")] = torch.nan
-    save_file(state, tmp_path / "open_clip_model.safetensors")
-    (tmp_path / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
-    text_filter = filter_of(policy_for(tmp_path, 1.0))
+    def broken(state: dict[str, Any]) -> None:
+        state["token_embedding.weight"][text_token("zebra")] = float("nan")
+
+    text_filter = filter_of(policy_for(save_tiny_clip(tmp_path / "model", broken), 1.0))
     assert text_filter.screen("a red fish").allowed
     decision = text_filter.screen(FILLER * 20 + "a zebra")
     assert (decision.allowed, decision.rule) == (False, "error")
+    assert "gives no direction" in decision.reason
+
+
+def test_a_prompt_without_an_answer_in_time_is_blocked(lax: ClipTextFilter, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = Event()
+    monkeypatch.setattr(ClipTextFilter, "scores", lambda *_: never.wait())
+    decision = ClipTextFilter(lax.policy, open_clip_model(lax.policy.filter.model or ""), seconds=0.01).screen("a fish")
+    never.set()
+    assert (decision.allowed, decision.rule) == (False, "error")
+    assert "no answer within 0.01 seconds" in decision.reason
 
 
 @pytest.mark.parametrize("prompt", [None, b"fish", "x" * (MAX_CHARACTERS + 1)])
