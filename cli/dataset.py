@@ -1,4 +1,4 @@
-"""`prov dataset`: sign a folder of licensed pictures, and verify a signed one."""
+"""`prov dataset`: screen a folder of pictures, sign it with the rights in it, and verify a signed one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
+from cli.screening import read_report, screening_choice, screening_facts, screening_line, screening_text
 
 if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest
+    from provenance.screening.subjects import Subject
 
-app = typer.Typer(help="Sign and verify datasets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Screen, sign and verify datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("sign")
@@ -29,6 +31,9 @@ def sign(
     ] = None,
     consent_uri: Annotated[str | None, typer.Option(help="Where that is written down.")] = None,
     training: Annotated[str, typer.Option(help="Training choice: allowed, notAllowed or constrained.")] = "allowed",
+    screening: Annotated[
+        Path | None, typer.Option(help="A report of `prov dataset screen` about these very files, to sign with them.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Record the rights of every picture and sign them all as a release that other tools can check.
@@ -54,10 +59,67 @@ def sign(
             name=name,
             consent=None if consent is None else consent_of({"basis": consent, "uri": consent_uri}),
             training_mining=training_choice(training),
+            screening=None if screening is None else read_report(screening),
             progress=progress("signing"),
         )
         emit(_facts(manifest), f"{_text(manifest)}\nrelease   {release}", as_json=as_json)
+        if manifest.screening is not None and manifest.screening.blocked:
+            note(f"warning: the report you signed blocks {len(manifest.screening.blocked)} of these pictures")
         note(f"next: prov train {release} --name NAME")
+
+
+@app.command("screen")
+def screen(
+    dataset: Annotated[Path, typer.Argument(help="A folder of captioned pictures, or a signed release.")],
+    policy: Annotated[Path | None, typer.Option(help="A policy file; the base's own when not given.")] = None,
+    base: Annotated[str, typer.Option(help="Base model to be trained: starter, or any other.")] = "starter",
+    hash_list: Annotated[
+        list[Path] | None, typer.Option(help="File of sha256:HEX and pdq:HEX lines to block; may be repeated.")
+    ] = None,
+    likeness: Annotated[
+        list[str] | None, typer.Option(help="An installed likeness check, by name; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where CLIP runs: cpu, cuda or mps.")] = "cpu",
+    out: Annotated[Path | None, typer.Option(help="Where to write the report; then a stopped run can go on.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+) -> None:
+    """Hold every picture and caption against a safety policy and look for duplicates; exit 1 when any is blocked.
+
+    Example: prov dataset screen pictures --out report.json
+    """
+    with refusals():
+        from provenance.errors import UsageError
+        from provenance.files import write_file
+        from provenance.screening.run import screen_dataset
+        from provenance.screening.screens import open_screens
+
+        if out is not None and dataset.resolve() in out.resolve().parents:
+            raise UsageError("the report cannot lie inside the dataset", found=str(out), fix="give another --out")
+        subjects = _subjects(dataset)
+        screens = open_screens(screening_choice(policy, hash_list, likeness), base, device)
+        kept = None if out is None else out.with_name(f"{out.name}.part")
+        report = screen_dataset(subjects, screens, kept=kept, progress=progress("screening"))
+        if out is not None and kept is not None:
+            write_file(out, report.to_bytes())
+            kept.unlink(missing_ok=True)
+    emit(screening_facts(report), screening_text(report, out), as_json=as_json)
+    if report.blocked:
+        raise typer.Exit(1)
+    if out is not None:
+        note(f"next: prov dataset sign {dataset} --screening {out} …")
+
+
+def _subjects(dataset: Path) -> list[Subject]:
+    from provenance.dataset import verify_dataset
+    from provenance.manifest import STATEMENT
+    from provenance.screening.subjects import subjects_of_folder, subjects_of_release
+    from provenance.trust import TrustStore
+
+    if not (dataset / STATEMENT).exists():
+        return subjects_of_folder(dataset)
+    # Whose pictures they are makes no difference to what they show.
+    manifest = verify_dataset(dataset, TrustStore(), require_trusted=False, progress=progress("verifying"))
+    return subjects_of_release(manifest)
 
 
 @app.command("verify")
@@ -90,6 +152,7 @@ def _facts(manifest: DatasetManifest) -> dict[str, Any]:
         "licences": list(manifest.licences),
         "issuer": {"name": manifest.issuer.name, "root_digest": manifest.issuer.root_digest},
         "root": str(manifest.root),
+        "screening": None if manifest.screening is None else manifest.screening.to_summary(),
     }
 
 
@@ -98,5 +161,6 @@ def _text(manifest: DatasetManifest) -> str:
     return (
         f"{manifest.name}: {len(manifest.records)} pictures, {size:.1f} MB, {', '.join(manifest.licences)}\n"
         f'signed    by "{manifest.issuer.name}" on {manifest.created}\n'
-        f"digest    {manifest.digest}"
+        f"digest    {manifest.digest}\n"
+        f"screened  {screening_line(manifest.screening)}"
     )
