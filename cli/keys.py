@@ -170,9 +170,10 @@ def serve(
     Example: prov keys serve --as maker
     """
     with refusals(), _reading(account) as (home, reader, holder):
+        from provenance.http.serving import listen, make_server
         from provenance.keyservice.desk import KeyDesk
         from provenance.keyservice.log import ReleaseLog
-        from provenance.keyservice.service import listen, make_server
+        from provenance.keyservice.service import create_app
         from provenance.ledger import open_reader
 
         log = ReleaseLog.of_home(home)
@@ -184,7 +185,7 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"
         emit({"url": url, "account": holder.address}, f"serving keys of {holder.address} on {url}", as_json=as_json)
-        make_server(desk).run(sockets=[listening])
+        make_server(create_app(desk)).run(sockets=[listening])
 
 
 @app.command("log")

@@ -40,10 +40,10 @@ def serve(
     """
     with refusals():
         from provenance.home import Home
-        from provenance.keyservice.service import listen
+        from provenance.http.serving import listen, make_server
         from provenance.resolution.repository import open_repository
         from web.resolution.desk import ResolutionDesk
-        from web.resolution.service import make_server
+        from web.resolution.service import create_app
 
         repository = open_repository(Home.open())
         # A ledger that cannot be opened is better heard of now than with the first question.
@@ -51,7 +51,7 @@ def serve(
         ledger = reader.identity
         reader.close()
         listening = listen(host, port, allow_remote=allow_remote)
-        server = make_server(ResolutionDesk(repository))
+        server = make_server(create_app(ResolutionDesk(repository)))
         _stop_at_signals(server)
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from provenance.canonical import Json, canonical_json, parse_json
-from provenance.errors import FormatError, KeyRefused, Unavailable, UsageError
+from provenance.errors import FormatError, KeyRefused, Unavailable
+from provenance.faults import printable
 from provenance.home import Home
+from provenance.http.asking import Refused, Service
 from provenance.keyservice.challenge import Challenge
-from provenance.ledger.jsonrpc import is_loopback
 from provenance.ledger.protocol import LedgerReader, Token
 from provenance.sealing.handover import KeyHolder
 from provenance.sealing.weights import accept_key
 from provenance.sealing.wrapping import WrappedKey
 from provenance.unixfs import BlockSource
 
-TIMEOUT_SECONDS = 30.0
 MAX_ANSWER = 64 * 1024
 MAX_LIFETIME = 3600
 """Seconds; a challenge that lives longer is not a challenge of ours."""
@@ -56,81 +54,41 @@ def fetch_key(
 
 
 class KeyClient:
-    """One service; no redirect is followed, no proxy is used for this machine, answers are bounded."""
+    """One key service; answers are bounded and read as JSON."""
 
     def __init__(self, url: str, *, allow_remote: bool = False) -> None:
-        self._url = _check_url(url, allow_remote)
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if is_loopback(url):
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
+        risk = "you trust it to know that you ask, or tunnel to it with ssh -L"
+        self._service = Service(url, "key service", allow_remote=allow_remote, risk=risk)
 
     def get(self, path: str, **question: str) -> Any:
         """Asks; raises KeyRefused or Unavailable."""
-        return self._send(urllib.request.Request(f"{self._url}{path}?{urlencode(question)}"))
+        return self._send(f"{path}?{urlencode(question)}")
 
     def post(self, path: str, value: Json) -> Any:
         """Sends JSON; raises KeyRefused or Unavailable."""
-        body, headers = canonical_json(value), {"Content-Type": "application/json"}
-        return self._send(urllib.request.Request(f"{self._url}{path}", body, headers))
+        return self._send(path, canonical_json(value), {"Content-Type": "application/json"})
 
-    def _send(self, request: urllib.request.Request) -> Any:
+    def _send(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Any:
         try:
-            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-                return self._parse(response.read(MAX_ANSWER + 1))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refusal(error) from error
-        except (OSError, ValueError) as error:
-            raise self._unavailable(str(getattr(error, "reason", error))) from error
+            return self._parse(self._service.send(path, MAX_ANSWER, body, headers))
+        except Refused as refused:
+            raise self._refusal(refused) from refused
 
-    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
-        problem = self._parse(error.read(MAX_ANSWER + 1))
+    def _refusal(self, refused: Refused) -> Exception:
+        problem = self._parse(refused.body)
         match problem:
             case {"title": str(title), "type": str(kind)} if kind.startswith("urn:prov:problem:"):
-                said = {name: _printable(problem.get(name)) for name in ("expected", "found", "fix")}
-                refusal = Unavailable if error.code >= 500 else KeyRefused
-                return refusal(f"the key service refuses: {_printable(title)}", **said)
-        return self._unavailable(f"HTTP status {error.code}")
+                said = {name: _shown(problem.get(name)) for name in ("expected", "found", "fix")}
+                refusal = Unavailable if refused.status >= 500 else KeyRefused
+                return refusal(f"the key service refuses: {_shown(title)}", **said)
+        return self._service.unavailable(f"HTTP status {refused.status}")
 
     def _parse(self, data: bytes) -> Any:
         try:
             return parse_json(data, "the key service's answer", limit=MAX_ANSWER)
         except FormatError as error:
-            raise self._unavailable(error.what) from error
-
-    def _unavailable(self, found: str) -> Unavailable:
-        return Unavailable(
-            f"the key service {self._url} gives no proper answer",
-            found=found,
-            fix="check the address, and that it runs; then try again",
-        )
+            raise self._service.unavailable(error.what) from error
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any, **options: Any) -> None:
-        return None
-
-
-def _check_url(url: str, allow_remote: bool) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        good = good and not (parts.query or parts.fragment or parts.username or parts.password)
-    except ValueError:
-        good = False
-    if not good:
-        raise UsageError(f"{url!r} is not the address of a key service", expected="http://HOST:PORT or https://HOST")
-    if not is_loopback(url) and not (allow_remote and parts.scheme == "https"):
-        raise UsageError(
-            f"{parts.hostname} is not on this machine",
-            expected="a service on 127.0.0.1, or https:// with --allow-remote",
-            fix="add --allow-remote if you trust it to know that you ask, or tunnel to it with ssh -L",
-        )
-    return url.rstrip("/")
-
-
-def _printable(text: Any) -> str | None:
-    if not isinstance(text, str):
-        return None
-    return "".join(character if character.isprintable() else "?" for character in text[:500])
+def _shown(text: Any) -> str | None:
+    return printable(text[:500]) if isinstance(text, str) else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from provenance.canonical import Json
-from provenance.errors import KeyRefused, ProvenanceError
+from provenance.errors import KeyRefused
+from provenance.http.problem import Problem
 
 STATUS = {
     "malformed-request": 400,
@@ -25,35 +25,7 @@ STATUS = {
 }
 
 
-class Refusal(KeyRefused):
-    """A refusal with a kind out of ``STATUS``; ``wait`` is after how many seconds to come again, if that helps."""
+class Refusal(Problem, KeyRefused):
+    """A refusal of the key service, with a kind out of ``STATUS``."""
 
-    def __init__(
-        self,
-        kind: str,
-        what: str,
-        *,
-        expected: str | None = None,
-        found: str | None = None,
-        fix: str | None = None,
-        wait: float = 0,
-    ) -> None:
-        super().__init__(what, expected=expected, found=found, fix=fix)
-        self.kind = kind
-        self.status = STATUS[kind]
-        self.wait = wait
-
-    @classmethod
-    def of(cls, kind: str, error: ProvenanceError) -> Refusal:
-        """Another error as a refusal of this kind."""
-        return cls(kind, error.what, expected=error.expected, found=error.found, fix=error.fix)
-
-    def to_json(self) -> Json:
-        """The problem details object."""
-        rest = {"expected": self.expected, "found": self.found, "fix": self.fix}
-        return {
-            "type": f"urn:prov:problem:{self.kind}",
-            "title": self.what,
-            "status": self.status,
-            **{name: text for name, text in rest.items() if text is not None},
-        }
+    statuses = STATUS

@@ -27,11 +27,11 @@ from provenance.credentials import (
     soft_binding_algorithm,
 )
 from provenance.home import Home
+from provenance.http.serving import listen, make_server
 from provenance.identity import Issuer, load_issuer
 from provenance.issuing import Making, encode_image, issue_image
 from provenance.journal import Journal
 from provenance.keyservice.limits import RateLimit
-from provenance.keyservice.service import listen
 from provenance.ledger import open_ledger
 from provenance.ledger.accounts import load_account
 from provenance.placement import watermark_entry
@@ -41,7 +41,7 @@ from provenance.setup import set_up
 from provenance.stores import open_store
 from safety.watermark import embed_verified
 from web.resolution.desk import ResolutionDesk
-from web.resolution.service import make_server
+from web.resolution.service import create_app
 
 NAMES = ("fish.png", "boat.jpg", "star.webp")
 
@@ -142,7 +142,7 @@ def copied(world: ResolutionWorld, folder: Path) -> ResolutionWorld:
 def serving(home: Home, *, burst: int = 10_000) -> Iterator[str]:
     """The service over a home on a port of this machine; its address."""
     desk = ResolutionDesk(open_repository(home), unlimited(burst), unlimited(burst))
-    server, listening = make_server(desk), listen("127.0.0.1", 0)
+    server, listening = make_server(create_app(desk)), listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from provenance.errors import UsageError
-from provenance.keyservice.service import listen
+from provenance.http.serving import listen
 from provenance.resolution.repository import open_repository
 from safety.watermark import Payload
 from tests.web.asking import (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from provenance.canonical import Json
-from provenance.errors import ProvenanceError
-from safety.errors import SafetyError
+import provenance.http.problem as http
 
 STATUS = {
     "malformed-request": 400,
@@ -25,35 +23,7 @@ STATUS = {
 """400, 404, 414, 415 and 500 as the API names them (Soft Binding API 2.2, 1.4); the others are HTTP's own."""
 
 
-class Problem(ProvenanceError):
-    """A refusal with a kind out of ``STATUS``; ``wait`` is after how many seconds to come again, if that helps."""
+class Problem(http.Problem):
+    """A refusal of the resolution service, with a kind out of ``STATUS``."""
 
-    def __init__(
-        self,
-        kind: str,
-        what: str,
-        *,
-        expected: str | None = None,
-        found: str | None = None,
-        fix: str | None = None,
-        wait: float = 0,
-    ) -> None:
-        super().__init__(what, expected=expected, found=found, fix=fix)
-        self.kind = kind
-        self.status = STATUS[kind]
-        self.wait = wait
-
-    @classmethod
-    def of(cls, kind: str, error: ProvenanceError | SafetyError) -> Problem:
-        """Another error as a problem of this kind."""
-        return cls(kind, error.what, expected=error.expected, found=error.found, fix=error.fix)
-
-    def to_json(self) -> Json:
-        """The problem details object."""
-        rest = {"expected": self.expected, "found": self.found, "fix": self.fix}
-        return {
-            "type": f"urn:prov:problem:{self.kind}",
-            "title": self.what,
-            "status": self.status,
-            **{name: text for name, text in rest.items() if text is not None},
-        }
+    statuses = STATUS

@@ -8,18 +8,17 @@ its ledger. No OAuth is asked for, since manifests that are handed out are publi
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 
-import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from provenance.canonical import parse_json, sha256_hex
 from provenance.credentials import STORE_TYPE
 from provenance.errors import FormatError
+from provenance.http.serving import json_answer, media_type, peer, problem_answer, read_body
 from provenance.images import MEDIA_TYPES
 from web.resolution.desk import ResolutionDesk
 from web.resolution.problem import Problem
@@ -28,7 +27,6 @@ MAX_QUERY = 2048
 MAX_JSON = 16 * 1024
 MAX_UPLOAD = 32 * 1024**2
 BODY_SECONDS = 30.0
-CONNECTIONS = 64
 UPLOADS = 4
 """Pictures received and read at once; each may take 32 MiB as a file and much more as pixels."""
 
@@ -44,38 +42,38 @@ def create_app(desk: ResolutionDesk) -> FastAPI:
 
     @app.get("/services/supportedAlgorithms")
     async def supported_algorithms(request: Request) -> Response:
-        desk.admit(_peer(request))
-        return _json(desk.algorithms())
+        desk.admit(peer(request))
+        return json_answer(desk.algorithms())
 
     @app.get("/matches/byBinding")
     async def query_by_binding(request: Request) -> Response:
-        desk.admit(_peer(request))
+        desk.admit(peer(request))
         if len(request.url.query) > MAX_QUERY:
             raise Problem("query-too-long", "the query is too long", fix="send it with POST")
         asked = (_asked(request, "alg"), _asked(request, "value"), _most(request))
-        return _json(await run_in_threadpool(desk.by_binding, *asked))
+        return json_answer(await run_in_threadpool(desk.by_binding, *asked))
 
     @app.post("/matches/byBinding")
     async def query_by_large_binding(request: Request) -> Response:
-        desk.admit(_peer(request))
+        desk.admit(peer(request))
         _require_type(request, ("application/json",))
-        algorithm, value = _query(await _body(request, MAX_JSON))
-        return _json(await run_in_threadpool(desk.by_binding, algorithm, value, _most(request)))
+        algorithm, value = _query(await read_body(request, MAX_JSON, BODY_SECONDS, Problem))
+        return json_answer(await run_in_threadpool(desk.by_binding, algorithm, value, _most(request)))
 
     @app.post("/matches/byContent")
     async def upload_file(request: Request) -> Response:
-        desk.admit(_peer(request), upload=True)
+        desk.admit(peer(request), upload=True)
         _require_type(request, tuple(MEDIA_TYPES.values()))
         algorithm, most = _optional(request, "alg"), _most(request)
         if uploading.locked():
             raise Problem("busy", "too many pictures are being read", wait=5)
         async with uploading:
-            data = await _body(request, MAX_UPLOAD)
-            return _json(await run_in_threadpool(desk.by_content, data, algorithm, most))
+            data = await read_body(request, MAX_UPLOAD, BODY_SECONDS, Problem)
+            return json_answer(await run_in_threadpool(desk.by_content, data, algorithm, most))
 
     @app.get("/manifests/{name}")
     async def get_manifest_by_id(name: str, request: Request) -> Response:
-        desk.admit(_peer(request))
+        desk.admit(peer(request))
         only_active = _optional(request, "returnActiveManifest") or "false"
         if only_active not in ("true", "false"):
             raise Problem("malformed-request", "returnActiveManifest is malformed", expected="true or false")
@@ -89,12 +87,12 @@ def create_app(desk: ResolutionDesk) -> FastAPI:
 
     @app.exception_handler(Problem)
     async def refused(request: Request, problem: Problem) -> Response:
-        return _problem(problem)
+        return problem_answer(problem)
 
     @app.exception_handler(HTTPException)
     async def not_served(request: Request, error: HTTPException) -> Response:
         kind = "method-not-allowed" if error.status_code == 405 else "not-found"
-        return _problem(
+        return problem_answer(
             Problem(
                 kind,
                 "there is nothing here",
@@ -105,45 +103,9 @@ def create_app(desk: ResolutionDesk) -> FastAPI:
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         # Starlette raises it again for the server to log; the peer learns nothing of it.
-        return _problem(Problem("internal", "the service failed"))
+        return problem_answer(Problem("internal", "the service failed"))
 
     return app
-
-
-def make_server(desk: ResolutionDesk) -> uvicorn.Server:
-    """The HTTP server; ``run(sockets=[…])`` serves until it is interrupted. No request is written to any log."""
-    config = uvicorn.Config(
-        create_app(desk),
-        access_log=False,
-        h11_max_incomplete_event_size=16 * 1024,
-        http="h11",
-        limit_concurrency=CONNECTIONS,
-        log_level="warning",
-        # Whoever could set the peer's address in a header could have as many as they like.
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-        timeout_keep_alive=5,
-        ws="none",
-    )
-    return uvicorn.Server(config)
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    too_large = Problem("too-large", "the request is too large", expected=f"at most {limit} bytes")
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated[:12]) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError as error:
-        raise Problem("request-timeout", "the request did not arrive in time") from error
-    return bytes(body)
 
 
 def _query(body: bytes) -> tuple[str, str]:
@@ -181,22 +143,7 @@ def _most(request: Request) -> int:
 
 
 def _require_type(request: Request, allowed: tuple[str, ...]) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in allowed:
+    if media_type(request) not in allowed:
         raise Problem(
             "media-type-unsupported", "the body is of a type that is not read here", expected=" or ".join(allowed)
         )
-
-
-def _peer(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
-
-
-def _json(value: object) -> Response:
-    return JSONResponse(value, headers={"Cache-Control": "no-store"})
-
-
-def _problem(problem: Problem) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    if problem.wait:
-        headers["Retry-After"] = str(math.ceil(problem.wait))
-    return JSONResponse(problem.to_json(), problem.status, headers, "application/problem+json")

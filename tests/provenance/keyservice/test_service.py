@@ -27,6 +27,7 @@ from provenance.errors import (
     UsageError,
 )
 from provenance.home import Home
+from provenance.http.serving import listen, make_server
 from provenance.keyservice.challenge import Challenge
 from provenance.keyservice.client import KeyClient, fetch_key
 from provenance.keyservice.desk import KeyDesk
@@ -34,7 +35,7 @@ from provenance.keyservice.limits import RateLimit
 from provenance.keyservice.log import ReleaseLog
 from provenance.keyservice.pending import CAPACITY, PendingChallenges
 from provenance.keyservice.refusal import Refusal
-from provenance.keyservice.service import listen, make_server
+from provenance.keyservice.service import create_app
 from provenance.ledger import open_reader
 from provenance.ledger.accounts import KeystoreAccount, account_from_key
 from provenance.sealing.handover import own_content_key
@@ -127,7 +128,7 @@ def serving(world: SealedWorld, **options: Any) -> Iterator[Service]:
         clock=clock,
         **options,
     )
-    server, listening = make_server(desk), listen("127.0.0.1", 0)
+    server, listening = make_server(create_app(desk)), listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
