@@ -1,8 +1,8 @@
 """Content Credentials: the C2PA manifest that a picture carries, written and read with c2pa-python.
 
-The manifest says: created by a trained model, watermarked (the soft binding names the payload), and our own
-assertion, which names the ledger, the record, the adapter and the pixels. Nothing is fetched from any network:
-remote manifests and OCSP are off, and so are thumbnails.
+The manifest says: created by a trained model, watermarked (the soft binding names the payload), our own assertion,
+which names the ledger, the record, the adapter and the pixels, and what the safety filters decided. Nothing is
+fetched from any network: remote manifests and OCSP are off, and so are thumbnails.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from provenance.canonical import Json
+from provenance.decisions import SAFETY_LABEL, claim_of, read_claim
 from provenance.errors import CredentialsError
 from provenance.latent_entry import LATENT_ALGORITHM
 from provenance.placement import is_placement
@@ -22,6 +23,8 @@ from provenance.record import Origin
 
 if TYPE_CHECKING:
     import c2pa
+
+    from safety.decision import Decision
 
 ASSERTION_LABEL = "org.prov.image"
 SOFT_BINDING_LABEL = "c2pa.soft-binding"
@@ -42,6 +45,7 @@ SIGNED = "claimSignature.validated"
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _PAYLOAD = re.compile(r"[0-9a-f]{16}")
 _LATER = {"fingerprint", "size", "placement"}
+T = TypeVar("T")
 
 
 def soft_binding_algorithm(backend: str) -> str:
@@ -139,7 +143,8 @@ class Credentials:
 
     ``state``: ``absent``; ``invalid`` (``failures`` says why); ``expired``: intact, but its certificate has since
     expired, so that only an anchor can date it; ``untrusted``: intact, by an issuer not among the roots given;
-    ``trusted``. ``fault`` says what is wrong with our own assertion, if that is all that is wrong.
+    ``trusted``. ``fault`` says what is wrong with our own assertions, if that is all that is wrong. ``decisions`` are
+    those of the safety filters, None in earlier manifests.
     """
 
     state: str
@@ -152,6 +157,7 @@ class Credentials:
     certificate_serial: str = ""
     generator: str = ""
     fault: str | None = None
+    decisions: tuple[Decision, ...] | None = None
 
 
 def sign_image(
@@ -163,13 +169,14 @@ def sign_image(
     soft_binding: str,
     title: str,
     latent_binding: bool = False,
+    decisions: Sequence[Decision] = (),
 ) -> SignedImage:
     """Embeds signed credentials in a PNG, JPEG or WebP file; pixels stay as they are.
 
     ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload. The manifest's own
     name ends with it, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record. With
-    ``latent_binding`` a second soft binding says that the initial noise carries the payload too. Raises
-    CredentialsError.
+    ``latent_binding`` a second soft binding says that the initial noise carries the payload too. ``decisions`` of the
+    safety filters become an assertion of their own. Raises CredentialsError.
     """
     import c2pa
 
@@ -188,6 +195,7 @@ def sign_image(
                 for algorithm in (soft_binding, *([LATENT_ALGORITHM] if latent_binding else []))
             ),
             {"label": ASSERTION_LABEL, "data": assertion.to_json()},
+            *([{"label": SAFETY_LABEL, "data": claim_of(decisions)}] if decisions else []),
         ],
     }
     output = io.BytesIO()
@@ -276,16 +284,9 @@ def _interpret(report: Json, forgiven: frozenset[str]) -> Credentials:
 
 def _describe(state: str, failures: tuple[str, ...], manifest: Json) -> Credentials:
     assertions = [a for a in manifest.get("assertions", []) if isinstance(a, dict)]
-    ours = [a.get("data") for a in assertions if str(a.get("label", "")).startswith(ASSERTION_LABEL)]
     bindings = [a.get("data") for a in assertions if str(a.get("label", "")).startswith(SOFT_BINDING_LABEL)]
-    assertion, fault = None, None
-    if len(ours) > 1:
-        fault = f"there are {len(ours)} {ASSERTION_LABEL} assertions"
-    elif ours:
-        try:
-            assertion = ProvAssertion.parse(ours[0])
-        except CredentialsError as error:
-            fault = error.what
+    assertion, fault = _our_own(assertions, ASSERTION_LABEL, ProvAssertion.parse)
+    decisions, unreadable = _our_own(assertions, SAFETY_LABEL, read_claim)
     signature = manifest.get("signature_info") or {}
     generators = manifest.get("claim_generator_info") or [{}]
     return Credentials(
@@ -298,8 +299,20 @@ def _describe(state: str, failures: tuple[str, ...], manifest: Json) -> Credenti
         issuer_name=_printable(str(signature.get("issuer", ""))),
         certificate_serial=str(signature.get("cert_serial_number", "")),
         generator=_printable(f"{generators[0].get('name', '')} {generators[0].get('version', '')}".strip()),
-        fault=fault,
+        fault=fault or unreadable,
+        decisions=decisions,
     )
+
+
+def _our_own(assertions: list[Json], label: str, parse: Callable[[Any], T]) -> tuple[T | None, str | None]:
+    """An assertion of ours, None where there is none, and what is wrong with it."""
+    found = [a.get("data") for a in assertions if str(a.get("label", "")).startswith(label)]
+    if len(found) > 1:
+        return None, f"there are {len(found)} {label} assertions"
+    try:
+        return (parse(found[0]) if found else None), None
+    except CredentialsError as error:
+        return None, error.what
 
 
 def _is_latent(binding: Any) -> bool:

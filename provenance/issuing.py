@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import Json
 from provenance.credentials import CredentialSigner, ProvAssertion, sign_image, soft_binding_algorithm
+from provenance.decisions import read_decisions, require_allowed
 from provenance.errors import UsageError
 from provenance.files import write_file
 from provenance.images import SUFFIXES, decode_image
@@ -26,7 +27,10 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class Making:
-    """How one picture was made, as its record tells it; ``watermark`` is ``watermark_entry``."""
+    """How one picture was made, as its record tells it.
+
+    ``safety`` holds decision records that allowed it (``Decision.to_json``), ``watermark`` is ``watermark_entry``.
+    """
 
     generator: str
     prompt: Mapping[str, str]
@@ -48,7 +52,7 @@ def issue_image(
     """Writes a watermarked (H, W, 3) picture with its credentials, after its record is durable in the journal.
 
     The suffix of ``path`` chooses PNG, JPEG or WebP. A crash leaves a record without a picture, never the reverse.
-    Raises UsageError or CredentialsError before anything is recorded.
+    Raises UsageError, CredentialsError, or RecordError for a picture that a filter blocked, before it is recorded.
     """
     import numpy as np
 
@@ -57,6 +61,8 @@ def issue_image(
     media_type = SUFFIXES.get(path.suffix.lower())
     if media_type is None:
         raise UsageError(f"pictures cannot be written as {path.suffix or path.name}", expected=", ".join(SUFFIXES))
+    decisions = read_decisions(making.safety)
+    require_allowed(decisions)
     encoded = encode_image(picture, media_type)
     delivered = np.asarray(decode_image(encoded, path.name))
     signed = sign_image(
@@ -74,6 +80,7 @@ def issue_image(
         soft_binding=soft_binding_algorithm(str(making.watermark["backend"])),
         latent_binding="latent" in making.watermark,
         title=path.name,
+        decisions=decisions,
     )
     record = build_record(
         signed.data,

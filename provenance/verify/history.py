@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from provenance.canonical import sha256_hex
 from provenance.credentials import Credentials, ProvAssertion, read_credentials
+from provenance.decisions import claim_of, read_decisions
 from provenance.errors import LedgerLookupError, RecordError
 from provenance.ledger.protocol import Batch, Stream
 from provenance.likeness import Issued, Kind, likeness
@@ -184,7 +185,7 @@ def check_binding(
     kept = read_credentials(picture.data, picture.media_type, pem, manifest=manifest)
     if kept.assertion is None or kept.state not in ("trusted", "expired", "untrusted"):
         raise RecordError("the credentials kept in the batch do not validate", found=", ".join(kept.failures))
-    if difference := _difference(kept.assertion, record):
+    if difference := _difference(kept.assertion, record) or _other_decisions(kept, record):
         raise RecordError(f"the credentials kept in the batch name another {difference}")
     findings.ok("binding", "the credentials it was issued with are kept in the batch and agree with its record")
     return False
@@ -193,7 +194,7 @@ def check_binding(
 def _check_embedded(
     picture: Picture, trace: Trace, claim: ProvAssertion, record: ImageRecord, pem: bytes, findings: Findings
 ) -> bool:
-    difference = _difference(claim, record)
+    difference = _difference(claim, record) or _other_decisions(trace.credentials, record)
     digest = sha256_hex(picture.data)
     if difference is not None:
         findings.fails("binding", Verdict.TAMPERED, f"credentials and record name another {difference}")
@@ -247,6 +248,14 @@ def _difference(claim: ProvAssertion, record: ImageRecord) -> str | None:
         placement=record.watermark.get("placement"),
     ).to_json()
     return next((name for name, value in claim.to_json().items() if expected.get(name) != value), None)
+
+
+def _other_decisions(credentials: Credentials, record: ImageRecord) -> str | None:
+    """Manifests of earlier versions say nothing of decisions; what one says must be what the record says."""
+    if credentials.decisions is None:
+        return None
+    same = claim_of(credentials.decisions) == claim_of(read_decisions(record.safety))
+    return None if same else "decision of the safety filters"
 
 
 def _moment(seconds: int) -> str:

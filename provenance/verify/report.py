@@ -46,6 +46,7 @@ LAYERS = (
     "picture",
     "binding",
     "issuer",
+    "safety",
     "adapter",
     "dataset",
     "rights",

@@ -33,9 +33,16 @@ from provenance.stores import FolderStore, open_store
 from provenance.trust import TrustStore
 from provenance.unixfs import BlockSource, read_path, walk
 from provenance.verify import Report, verify_image
+from safety.decision import Decision
 from safety.watermark import embed_verified
 
 BASE = "ba" * 32
+DECISIONS = (
+    Decision(True, "prompt", "5a" * 32, "f1" * 32).to_json(),
+    Decision(
+        True, "output", "5a" * 32, "f2" * 32, {"skull": 0.0125}, {"skull": 0.25}, model_digest="5e" * 32
+    ).to_json(),
+)
 
 
 @dataclass
@@ -242,7 +249,7 @@ def making(watermark: Json, number: int = 0) -> Making:
         generator="prov test",
         prompt={"hmac": "aa" * 32} if number % 2 else {"text": f"picture {number}"},
         parameters={"seed": number, "steps": 20, "guidance": 7.5},
-        safety=({"stage": "prompt", "allowed": True},),
+        safety=DECISIONS,
         watermark=watermark,
     )
 
