@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from provenance.ledger.protocol import LedgerReader
     from provenance.trust import TrustStore
     from provenance.verify import Report
+    from provenance.verify.decided import Rederive
     from provenance.verify.trace import DeepReader
 
 COLOURS = {"authentic": "green", "recovered": "green", "unknown": "yellow"}
@@ -33,6 +34,13 @@ def command(
     ] = False,
     base: Annotated[str | None, typer.Option(help="For --deep: the base that drew it; starter when not given.")] = None,
     adapter: Annotated[Path | None, typer.Option(help="For --deep: the release of the adapter that drew it.")] = None,
+    rederive: Annotated[
+        bool, typer.Option("--rederive", help="Decide on the picture again and compare with the recorded decision.")
+    ] = False,
+    policy: Annotated[
+        list[Path] | None, typer.Option(help="For --rederive: the policy that decided, where it does not ship.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="For --rederive: the prompt, where the record hides it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Verify where pictures come from; exit 0 authentic or recovered, 1 not, 3 no answer, 4 no history.
@@ -44,7 +52,9 @@ def command(
         from provenance.trust import home_and_files
 
         roots = home_and_files(trust or [])
-        verify = _verifier(bundle, roots, _deep_reader(deep, base, adapter, roots))
+        verify = _verifier(
+            bundle, roots, _deep_reader(deep, base, adapter, roots), _rederivation(rederive, policy or [], prompt)
+        )
         results: list[dict[str, Any]] = []
         texts: list[str] = []
         for image in images:
@@ -77,7 +87,33 @@ def _deep_reader(deep: bool, base: str | None, adapter: Path | None, roots: Trus
     return deep_reader(base, adapter, roots)
 
 
-def _verifier(bundle: Path | None, roots: TrustStore, deep: DeepReader | None) -> Callable[[Path], Report]:
+def _rederivation(rederive: bool, policies: list[Path], prompt: str | None) -> Rederive | None:
+    """What decides on a picture again; no filter is loaded before the first picture that has decisions."""
+    from provenance.errors import HomeMissing, UsageError
+
+    if not rederive:
+        if policies or prompt is not None:
+            raise UsageError("--policy and --prompt are for deciding again", fix="add --rederive")
+        return None
+    from generation.screening import PromptKey
+    from provenance.files import read_file
+    from provenance.home import Home
+    from provenance.rederivation import Rederivation
+    from safety.policy import Policy
+
+    name_prompt = None
+    try:
+        key = Home.open().path / "prompt.key"
+    except HomeMissing:
+        key = None
+    if key is not None and key.exists():
+        name_prompt = PromptKey(read_file(key, limit=32)).name
+    return Rederivation([Policy.load(path) for path in policies], prompt, name_prompt)
+
+
+def _verifier(
+    bundle: Path | None, roots: TrustStore, deep: DeepReader | None, rederive: Rederive | None
+) -> Callable[[Path], Report]:
     from provenance.errors import Unavailable
     from provenance.home import Home
     from provenance.verify.evidence import Evidence, HomeEvidence, NoEvidence
@@ -99,7 +135,7 @@ def _verifier(bundle: Path | None, roots: TrustStore, deep: DeepReader | None) -
             evidence = HomeEvidence(reader, open_store(home))
         except Unavailable as error:
             evidence = NoEvidence(error.what)
-    return lambda image: verify_with(image, evidence, roots, deep)
+    return lambda image: verify_with(image, evidence, roots, deep, rederive)
 
 
 def _say_what_is_not_final(home: Home, reader: LedgerReader) -> None:
