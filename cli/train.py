@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
+from cli.screening import screening_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +27,19 @@ def command(
     config: Annotated[Path | None, typer.Option(help="TOML file; settings it leaves out take their defaults.")] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for the release; NAME when not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    policy: Annotated[Path | None, typer.Option(help="Policy to screen by; the base's own when not given.")] = None,
+    hash_list: Annotated[
+        list[Path] | None, typer.Option(help="File of sha256:HEX and pdq:HEX lines to block; may be repeated.")
+    ] = None,
+    likeness: Annotated[
+        list[str] | None, typer.Option(help="An installed likeness check, by name; may be repeated.")
+    ] = None,
     trust: Annotated[
         list[Path] | None, typer.Option(help="PEM file with a root to trust beside your own; may be repeated.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a LoRA adapter on a signed dataset, and sign what came out with what went in.
+    """Screen a signed dataset, train a LoRA adapter on it, and sign what came out with what went in.
 
     Example: prov train release --name rockets --config train.toml
     """
@@ -49,14 +57,24 @@ def command(
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
         model = resolve_base(base)
         settings = _settings(config, model)
+        choice = screening_choice(policy, hash_list, likeness)
         release = out or Path(name)
 
         from training.lora import train
 
         adapter = train(
-            manifest, model, settings, release, issuer=issuer, name=name, resume=resume, progress=training_progress()
+            manifest,
+            model,
+            settings,
+            release,
+            issuer=issuer,
+            name=name,
+            resume=resume,
+            screening=choice,
+            progress=training_progress(),
         )
-        losses = adapter.predicate["runDetails"]["byproducts"][0]["annotations"]
+        byproducts = {each["name"]: each["annotations"] for each in adapter.predicate["runDetails"]["byproducts"]}
+        losses, screened = byproducts["losses"], byproducts["screening"]
         facts = {
             "base": adapter.base_id,
             "base_digest": adapter.base_digest,
@@ -66,11 +84,14 @@ def command(
             "losses": losses,
             "name": name,
             "release": str(release),
+            "screening": screened,
             "weights": adapter.weights_digest,
         }
         text = (
             f"{name}: {settings.steps} steps on {len(manifest.records)} pictures, "
             f"loss {losses['first_tenth_mean']:.4f} → {losses['last_tenth_mean']:.4f}\n"
+            f"screened  {screened['counts']['items']} pictures by {screened['policy']['name']} version "
+            f"{screened['policy']['version']}, by the {screened['by']}; report {screened['digest'][:16]}…\n"
             f"weights   {adapter.weights_digest}\n"
             f"dataset   {adapter.dataset_digest}\n"
             f"base      {adapter.base_id} {adapter.base_digest}\n"

@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from provenance.base import BaseModel
 from provenance.canonical import Json, canonical_json, sha256_hex
 from training.config import TrainConfig
+from training.screening import Screened
 
 if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest
@@ -40,8 +42,19 @@ class Run:
     resumed_at: tuple[int, ...]
 
 
-def attest(manifest: DatasetManifest, base: BaseModel, config: TrainConfig, run: Run) -> Json:
-    """The predicate for one finished training: what it consumed, every setting, how it went and on what."""
+def attest(
+    manifest: DatasetManifest,
+    base: BaseModel,
+    config: TrainConfig,
+    run: Run,
+    screened: Screened,
+    further: Sequence[Json] = (),
+) -> Json:
+    """The predicate for one finished training: what it consumed, every setting, how it went and on what.
+
+    ``screened`` says by which policy and filters the dataset was screened, and by whom. ``further`` are byproducts,
+    each with a ``name`` and ``annotations``, of audits and the like.
+    """
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -100,6 +113,8 @@ def attest(manifest: DatasetManifest, base: BaseModel, config: TrainConfig, run:
                         "seconds": round(run.seconds, 1),
                     },
                 },
+                {"name": "screening", "annotations": screened.to_json()},
+                *further,
             ],
         },
     }

@@ -4,6 +4,7 @@
 
     TrainingError                  exit 1    a training that cannot start or go on
     ├── ConfigError                exit 2    a configuration with faults; all of them are listed
+    ├── DatasetBlocked             exit 1    the safety policy blocks pictures or captions of the dataset
     ├── CheckpointError            exit 1    a checkpoint that is damaged or belongs to another training
     ├── LossNotFinite              exit 1    the loss became NaN or infinite; the last good step is kept
     └── TrainingInterrupted        exit 130  stopped by Ctrl-C; the checkpoint is kept
@@ -31,6 +32,10 @@ class ConfigError(TrainingError):
             found="".join(f"\n    - {fault}" for fault in faults),
             fix="correct these settings; docs/formats.md lists them all",
         )
+
+
+class DatasetBlocked(TrainingError):
+    """The safety policy blocks pictures or captions of the dataset; all of them are named."""
 
 
 class CheckpointError(TrainingError):

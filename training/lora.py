@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from provenance.base import BaseModel
 from provenance.errors import UsageError
 from provenance.moments import format_moment, utc_now
+from provenance.screening.screens import ScreeningChoice
 from training.attestation import Run
 from training.cache import build_cache
 from training.checkpoint import Binding, Checkpoint, moments_of, restore_moments, restore_weights
@@ -29,6 +30,7 @@ from training.loop import batch_loss, draw_batch
 from training.pipeline import load_pipeline, noise_schedule, picture_side
 from training.release import write_release
 from training.samples import draw_samples, sample_prompts
+from training.screening import KEPT, require_screened
 
 if TYPE_CHECKING:
     from provenance.adapter import AdapterManifest
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: the stage (reading, training, sampling, signing), and in training the loss and speed."""
+    """How far a training is: the stage (screening, reading, training, sampling, signing), and in training the loss."""
 
     stage: str
     done: int
@@ -57,12 +59,14 @@ def train(
     issuer: Issuer,
     name: str | None = None,
     resume: bool = False,
+    screening: ScreeningChoice = ScreeningChoice(),
     progress: Callable[[Progress], None] | None = None,
 ) -> AdapterManifest:
-    """Trains a LoRA adapter on a verified dataset and writes a signed adapter release.
+    """Screens a verified dataset, trains a LoRA adapter on it and writes a signed adapter release.
 
     Checkpoints and TensorBoard logs lie beside the release, in ``<release>.work/``, from where ``resume`` goes on, to
-    the same bits on one thread. Raises TrainingError, CheckpointError, LossNotFinite or TrainingInterrupted.
+    the same bits on one thread. Raises TrainingError, DatasetBlocked, CheckpointError, LossNotFinite,
+    TrainingInterrupted or ScreeningInterrupted.
     """
     import torch
 
@@ -74,6 +78,14 @@ def train(
     checkpoint = _starting_point(release, work, binding, resume)
 
     device = _device(config)
+    screened = require_screened(
+        manifest,
+        base.id,
+        screening,
+        device=device,
+        work=work,
+        progress=lambda done, total: report(Progress("screening", done, total)),
+    )
     with _torch_settings(config, device):
         pipe = load_pipeline(base, device)
         side = picture_side(pipe, config)
@@ -170,8 +182,9 @@ def train(
         resumed_at=resumed_at,
     )
     samples = tuple(zip(prompts, pictures, strict=True))
-    signed = write_release(release, parameters, samples, manifest, base, config, run, issuer)
+    signed = write_release(release, parameters, samples, manifest, base, config, run, screened, issuer)
     shutil.rmtree(work / "checkpoints", ignore_errors=True)
+    (work / KEPT).unlink(missing_ok=True)
     report(Progress("signing", 1, 1))
     return signed
 

@@ -11,10 +11,12 @@ from provenance.base import BaseModel
 from provenance.canonical import canonical_json
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
+from provenance.screening.report import SCREENING
 from provenance.signing import staged
 from provenance.trust import TrustStore
 from training.attestation import Run, attest
 from training.config import TrainConfig
+from training.screening import TRAINER, Screened
 from training.weights import adapter_bytes, adapter_metadata, kohya_bytes
 
 if TYPE_CHECKING:
@@ -34,9 +36,13 @@ def write_release(
     base: BaseModel,
     config: TrainConfig,
     run: Run,
+    screened: Screened,
     issuer: Issuer,
 ) -> AdapterManifest:
-    """Writes weights, settings and sample pictures (with their prompts), signs them and moves them into place."""
+    """Writes weights, settings and sample pictures (with their prompts), signs them and moves them into place.
+
+    A screening report of the trainer's own goes with them; one of the maker's is signed with the dataset.
+    """
     with staged(release) as staging:
         folder = staging / "adapter"
         folder.mkdir()
@@ -46,10 +52,13 @@ def write_release(
             (folder / KOHYA_NAME).write_bytes(kohya_bytes(weights, config, metadata))
         # These bytes are the ones whose SHA-256 is the configuration's digest.
         (folder / CONFIG_NAME).write_bytes(canonical_json(config.to_dict()))
+        if screened.by == TRAINER:
+            (folder / SCREENING).write_bytes(screened.report.to_bytes())
         if samples:
             (folder / SAMPLES).mkdir()
             (folder / SAMPLES / "prompts.json").write_bytes(canonical_json([prompt for prompt, _ in samples]))
         for index, (_, picture) in enumerate(samples):
             picture.save(folder / SAMPLES / f"{index:02}.png")
-        sign_adapter(staging, issuer=issuer, predicate=attest(manifest, base, config, run), dataset=manifest)
+        predicate = attest(manifest, base, config, run, screened)
+        sign_adapter(staging, issuer=issuer, predicate=predicate, dataset=manifest)
     return verify_adapter(release, TrustStore(frozenset({issuer.root_digest})))

@@ -77,6 +77,8 @@ class ScreeningRules:
         }
         theirs = (other.policy, other.picture_filter, other.model, other.caption_filter)
         found = [name for (name, digest), known in zip(mine.items(), theirs, strict=True) if digest != known]
+        if self.thresholds != other.thresholds:
+            found.append("thresholds")
         for kind, wanted, given in (
             ("hash list", self.hash_lists, other.hash_lists),
             ("likeness check", self.likeness, other.likeness),

@@ -15,7 +15,10 @@ from provenance.dataset import sign_dataset, verify_dataset
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer
 from provenance.manifest import DatasetManifest
+from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
+from safety.policy import Policy
+from tests.safety.tiny_clip import policy_for, save_tiny_clip
 
 # Deprecations inside torch, tensorboard and diffusers; none of them is about a call of ours.
 THIRD_PARTY = ()
@@ -69,6 +72,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Path:
 @pytest.fixture
 def manifest(dataset: Path, trust: TrustStore) -> DatasetManifest:
     return verify_dataset(dataset, trust)
+
+
+@pytest.fixture(scope="session")
+def lenient_policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    """A policy for any base, by a tiny random CLIP, that blocks no picture: its scores stay below 1."""
+    return policy_for(save_tiny_clip(tmp_path_factory.mktemp("clip") / "model"), block=1.0)
+
+
+@pytest.fixture(scope="session")
+def lenient(lenient_policy: Policy) -> ScreeningChoice:
+    return ScreeningChoice(lenient_policy)
 
 
 @pytest.fixture(scope="session")

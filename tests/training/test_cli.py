@@ -16,6 +16,7 @@ from provenance.dataset import sign_dataset
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer
 from provenance.trust import TrustStore
+from safety.policy import Policy
 
 CONFIG = "steps = 3\nwarmup_steps = 1\nbatch_size = 2\nsample_steps = 2\nsample_count = 1\nthreads = 1\n"
 
@@ -39,6 +40,13 @@ def own_dataset(dataset: Path, maker: Issuer, tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
+@pytest.fixture
+def policy(lenient_policy: Policy, tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(lenient_policy.canonical)
+    return path
+
+
 def run(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -47,13 +55,13 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_train_writes_a_release_and_says_what_to_do_next(
-    own_dataset: Path, sd1_base: BaseModel, maker: Issuer, tmp_path: Path
+    own_dataset: Path, sd1_base: BaseModel, maker: Issuer, policy: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "train.toml").write_text(CONFIG)
     out = tmp_path / "adapter"
     status, printed, progress = run(
         own_dataset, "--name", "squares", "--base", sd1_base.folder, "--config", tmp_path / "train.toml",
-        "--out", out, "--json",
+        "--out", out, "--policy", policy, "--json",
     )  # fmt: skip
     assert status == 0
     manifest = verify_adapter(out, TrustStore(frozenset({maker.root_digest})))
@@ -66,7 +74,7 @@ def test_train_writes_a_release_and_says_what_to_do_next(
 
 
 def test_a_dataset_signed_by_a_stranger_needs_to_be_trusted(
-    dataset: Path, maker: Issuer, sd1_base: BaseModel, tmp_path: Path
+    dataset: Path, maker: Issuer, sd1_base: BaseModel, policy: Path, tmp_path: Path
 ) -> None:
     status, printed, errors = run(dataset, "--name", "squares", "--base", sd1_base.folder)
     assert (status, printed) == (1, "")
@@ -74,7 +82,7 @@ def test_a_dataset_signed_by_a_stranger_needs_to_be_trusted(
     (tmp_path / "train.toml").write_text(CONFIG)
     status, *_ = run(
         dataset, "--name", "squares", "--base", sd1_base.folder, "--config", tmp_path / "train.toml",
-        "--out", tmp_path / "adapter", "--trust", dataset / "issuer.pem",
+        "--out", tmp_path / "adapter", "--trust", dataset / "issuer.pem", "--policy", policy,
     )  # fmt: skip
     assert status == 0
 

@@ -17,13 +17,21 @@ from provenance.adapter import AdapterManifest, verify_adapter
 from provenance.base import BaseModel, resolve_base
 from provenance.canonical import sha256_hex
 from provenance.dataset import sign_dataset, verify_dataset
-from provenance.errors import DatasetError, ProvenanceError, UsageError
+from provenance.errors import ProvenanceError, UsageError
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
+from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
 from training import lora
 from training.config import TrainConfig
-from training.errors import CheckpointError, ConfigError, LossNotFinite, TrainingError, TrainingInterrupted
+from training.errors import (
+    CheckpointError,
+    ConfigError,
+    DatasetBlocked,
+    LossNotFinite,
+    TrainingError,
+    TrainingInterrupted,
+)
 from training.lora import Progress, train
 from training.pipeline import load_pipeline
 
@@ -43,9 +51,12 @@ Train = Callable[..., AdapterManifest]
 
 
 @pytest.fixture
-def run(manifest: DatasetManifest, issuer: Issuer, sd1_base: BaseModel, tmp_path: Path) -> Train:
+def run(
+    manifest: DatasetManifest, issuer: Issuer, sd1_base: BaseModel, lenient: ScreeningChoice, tmp_path: Path
+) -> Train:
     def run(config: TrainConfig = QUICK, out: str = "squares", **options: Any) -> AdapterManifest:
-        options = {"manifest": manifest, "base": sd1_base, "issuer": issuer, "name": "squares", **options}
+        usual = {"manifest": manifest, "base": sd1_base, "issuer": issuer, "name": "squares", "screening": lenient}
+        options = usual | options
         base, data = options.pop("base"), options.pop("manifest")
         return train(data, base, config, tmp_path / out, **options)
 
@@ -288,8 +299,9 @@ def test_a_picture_changed_after_verification_is_not_trained_on(
     shutil.copytree(dataset, copy)
     manifest = verify_dataset(copy, trust)
     (copy / "dataset" / "data" / "2.png").write_bytes((copy / "dataset" / "data" / "1.png").read_bytes())
-    with pytest.raises(DatasetError, match=r"2\.png was changed after signing"):
+    with pytest.raises(DatasetBlocked) as refusal:
         run(manifest=manifest)
+    assert "2.png was changed after signing" in str(refusal.value)
 
 
 @pytest.mark.parametrize(("choice", "consent"), [("notAllowed", None), ("constrained", None)])
@@ -374,7 +386,7 @@ def test_the_attestation_names_dataset_base_code_and_settings(
     }  # fmt: skip
     assert details["builder"]["version"]["torch"] == torch.__version__.partition("+")[0]
     assert details["metadata"]["startedOn"] <= details["metadata"]["finishedOn"]
-    assert [product["name"] for product in details["byproducts"]] == ["losses", "hardware", "resources"]
+    assert [product["name"] for product in details["byproducts"]] == ["losses", "hardware", "resources", "screening"]
     assert details["byproducts"][0]["annotations"]["steps"] == 4
     assert adapter.weights_digest == sha256_hex(adapter.read("adapter.safetensors"))
     assert sha256_hex(adapter.read("config.json")) == QUICK.digest == build["externalParameters"]["config_digest"]
@@ -406,7 +418,9 @@ def test_tensorboard_sees_loss_and_samples(run: Train, tmp_path: Path) -> None:
 def test_progress_says_loss_speed_and_time_left(run: Train) -> None:
     seen: list[Progress] = []
     run(progress=seen.append)
-    assert [stage for stage in dict.fromkeys(p.stage for p in seen)] == ["reading", "training", "sampling", "signing"]
+    assert [stage for stage in dict.fromkeys(p.stage for p in seen)] == [
+        "screening", "reading", "training", "sampling", "signing"
+    ]  # fmt: skip
     steps = [p for p in seen if p.stage == "training"]
     assert [p.done for p in steps] == [1, 2, 3, 4]
     assert all(p.loss and p.images_per_second and p.seconds_left is not None for p in steps)
