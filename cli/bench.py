@@ -13,6 +13,9 @@ app = typer.Typer(help="Measure on this machine what is claimed.", no_args_is_he
 # With a callback, one command alone still is a command of a group.
 app.callback()(lambda: None)
 
+SectionsOption = Annotated[
+    str, typer.Option("--only", help="Sections, with commas: prompts, pictures, cost, poison, red-team.")
+]
 ImagesOption = Annotated[Path | None, typer.Option(help="A folder of PNG, JPEG or WebP pictures of your own.")]
 BackendsOption = Annotated[str, typer.Option(help="Backends, with commas: pixel, dwtDctSvd, rivaGan, rivaGan32.")]
 QuickOption = Annotated[bool, typer.Option("--quick", help="A few pictures and attacks: minutes, not hours.")]
@@ -59,3 +62,24 @@ def watermark(
         else:
             made = session.trials(Scope(systems, images, quick, most))
     emit(made, f"written to {out / 'watermark.md'}", as_json=as_json)
+
+
+@app.command()
+def safety(
+    only: SectionsOption = "prompts,pictures,cost,poison,red-team",
+    quick: Annotated[bool, typer.Option("--quick", help="A few of everything: minutes, not an hour.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for safety-figures.md and safety-figures.json.")] = Path("docs"),
+    work: Annotated[Path, typer.Option(help="Folder for pictures and adapters that are made once.")] = Path(
+        ".work/bench-safety"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what the safety filters find, miss and cost, and what a red team gets past them.
+
+    Example: prov bench safety --quick --only cost --out bench-output
+    """
+    with refusals():
+        from benchmarks.safety.session import QUICK, WHOLE, Session, chosen
+
+        figures = Session(out, work, QUICK if quick else WHOLE, progress).run(chosen(only))
+    emit(figures, f"written to {out / 'safety-figures.md'}", as_json=as_json)

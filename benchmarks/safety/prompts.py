@@ -1,11 +1,10 @@
-"""Recall, false positives and time of the lexical prompt filter: ``python -m benchmarks.safety.prompts``.
+"""Recall, false positives and time of the lexical prompt filter.
 
 Time is the process's own processor time for one call of ``PromptFilter.screen``, after the first hundred captions.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import time
@@ -122,23 +121,14 @@ def prompts(count: int, seed: int) -> dict[str, list[str]]:
     }
 
 
-def main() -> None:
-    """Prints every figure as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--captions", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def measure(captions: int, seed: int) -> dict[str, Any]:
+    """Every figure of the lexical filter under the default policy."""
     policy = Policy.load(DEFAULT_POLICY)
-    many = many_terms(policy, options.seed)
-    figures = {
+    many = many_terms(policy, seed)
+    return {
         "policy": policy.digest,
         "filter": PromptFilter(policy).digest,
-        "recall": recall(policy, options.seed),
-        "false positives": false_positives(policy, options.captions, options.seed),
-        "latency": {name: latency(many, texts) for name, texts in prompts(8000, options.seed).items()},
+        "recall": recall(policy, seed),
+        "false positives": false_positives(policy, captions, seed),
+        "latency": {name: latency(many, texts) for name, texts in prompts(8000, seed).items()},
     }
-    print(json.dumps(figures, indent=2, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@
 
 Two series. Random keys over real pictures, half of which carry a mark under another key: this is what the p-value
 promises, since its randomness is in the key. And unmarked pictures, in many views, under the true key, which is what a
-verifier meets.
+verifier meets. For the pixel layer a third one shows the tail that the p-values are made from: see ``uncharged``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from benchmarks.watermark.journal import Journal, key_of
 from benchmarks.watermark.pictures import Picture
 from benchmarks.watermark.pool import performed
 from benchmarks.watermark.summary import Summary
-from benchmarks.watermark.systems import RIVA_GAN, RIVA_GAN_32, code_digest
+from benchmarks.watermark.systems import PIXEL, RIVA_GAN, RIVA_GAN_32, code_digest
 from benchmarks.watermark.threads import one_thread
 from benchmarks.watermark.trials import payload_of
+from benchmarks.watermark.uncharged import tails
 from provenance.errors import UsageError
 from safety.watermark.backend import backend
 from safety.watermark.riva_gan import RivaGan
@@ -33,12 +34,14 @@ from safety.watermark.significance import SMALLEST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RANDOM_KEYS, TRUE_KEY = "random keys", "true key"
+RANDOM_KEYS, TRUE_KEY, UNCHARGED = "random keys", "true key", "uncharged"
 # One decision in so many is made on another view of a picture under the true key, each a whole detection.
 TRUE_KEY_ONE_IN = 500
+UNCHARGED_ONE_IN = 4
 KEYS_A_UNIT, KEYS_A_UNIT_ONE_BY_ONE, VIEWS_A_UNIT = 500, 20, 10
 BINS_A_DECADE = 4
 THRESHOLDS = (1e-3, 1e-6, 1e-9)
+TAILS = (0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
 @runtime_checkable
@@ -80,10 +83,11 @@ def plan(name: str, pictures: Sequence[Picture], decisions: int) -> list[Unit]:
     views = max(1, decisions // TRUE_KEY_ONE_IN)
     keys = decisions - views
     at_once = KEYS_A_UNIT if isinstance(_reader(name), ManyKeyed) else KEYS_A_UNIT_ONE_BY_ONE
-    digest = code_digest(name)
+    digest, uncharged = code_digest(name), decisions // UNCHARGED_ONE_IN if name == PIXEL else 0
+    every = ((RANDOM_KEYS, keys, at_once), (TRUE_KEY, views, VIEWS_A_UNIT), (UNCHARGED, uncharged, at_once))
     return [
         Unit(name, digest, series, pictures[number % len(pictures)], number, some)
-        for series, whole, each in ((RANDOM_KEYS, keys, at_once), (TRUE_KEY, views, VIEWS_A_UNIT))
+        for series, whole, each in every
         for number, some in enumerate(_shares(whole, each))
     ]
 
@@ -101,7 +105,7 @@ def run(units: Sequence[Unit], journal: Journal, jobs: int, progress: Callable[[
 def perform(unit: Unit) -> dict[str, Any]:
     """The decisions of one unit, as a histogram of p-values."""
     with one_thread():
-        p_values = _under_random_keys(unit) if unit.series == RANDOM_KEYS else _of_views(unit)
+        p_values = SERIES[unit.series](unit)
     p_values = [max(p, SMALLEST) for p in p_values]
     bins = Counter(math.ceil(BINS_A_DECADE * math.log10(p)) for p in p_values)
     return {
@@ -109,16 +113,22 @@ def perform(unit: Unit) -> dict[str, Any]:
         "decisions": len(p_values),
         "bins": {str(edge): count for edge, count in sorted(bins.items())},
         "below": [sum(p < threshold for p in p_values) for threshold in THRESHOLDS],
+        "tails": [sum(p <= tail for p in p_values) for tail in TAILS],
         "smallest": min(p_values),
     }
 
 
 def of_journal(journal: Journal, units: Sequence[Unit]) -> Summary:
-    """The histogram of some units of one system, both series together and apart."""
+    """The histogram of some units of one system, both series of decisions together and apart, and the tail's own."""
     keys = {key_of(unit.key) for unit in units}
     results = [result for result in journal if key_of(result) in keys]
     series = {kind: [result for result in results if result["set"] == kind] for kind in (RANDOM_KEYS, TRUE_KEY)}
-    return {**_summed(results), "series": {kind: _summed(found) for kind, found in series.items() if found}}
+    made = {"series": {kind: _summed(found) for kind, found in series.items() if found}}
+    tail = [result for result in results if result["set"] == UNCHARGED]
+    if tail:
+        at_most = [sum(result["tails"][place] for result in tail) for place in range(len(TAILS))]
+        made["uncharged"] = {**_summed(tail), "tails": dict(zip(map(str, TAILS), at_most, strict=True))}
+    return {**_summed([result for found in series.values() for result in found]), **made}
 
 
 def _summed(results: Sequence[dict[str, Any]]) -> Summary:
@@ -148,6 +158,11 @@ def _under_random_keys(unit: Unit) -> list[float]:
     if isinstance(reader, ManyKeyed):
         return [float(p) for p in reader.p_values(pixels, keys)]
     return [float(reader.detect(pixels, key).p_value) for key in keys]
+
+
+def _uncharged(unit: Unit) -> list[float]:
+    rng = np.random.default_rng((3, unit.number))
+    return tails(unit.picture.load(), [rng.bytes(16) for _ in range(unit.decisions)])
 
 
 def _of_views(unit: Unit) -> list[float]:
@@ -198,6 +213,13 @@ def _reader(name: str) -> _Reader:
         return RivaGan(threads=1)
     registered = backend(name)
     return _AtOnce(name, registered) if isinstance(registered, ManyKeyed) else _OneByOne(name)
+
+
+SERIES: dict[str, Callable[[Unit], list[float]]] = {
+    RANDOM_KEYS: _under_random_keys,
+    TRUE_KEY: _of_views,
+    UNCHARGED: _uncharged,
+}
 
 
 def _shares(whole: int, each: int) -> list[int]:

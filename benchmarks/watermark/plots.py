@@ -92,7 +92,10 @@ def _curves_of(summary: Summary, main: str, family: str) -> dict[str, list[tuple
 def null_histogram(null: Summary, path: Path) -> None:
     """Decisions by the logarithm of their p-value, and what a perfect p-value would give."""
     figure, axes = _figure(8, 4)
-    for name, of in null["systems"].items():
+    tails = {
+        f"{name}, tail of one payload": of["uncharged"] for name, of in null["systems"].items() if "uncharged" in of
+    }
+    for name, of in {**null["systems"], **tails}.items():
         counts = of["histogram"]
         edges = sorted((int(edge) for edge in counts), reverse=True)
         below = [sum(counts[str(other)] for other in edges if other <= edge) / of["decisions"] for edge in edges]

@@ -1,5 +1,5 @@
 """Recall over generated disguises and their pairs, and what passes among harmless captions; the whole run is
-``python -m benchmarks.safety.prompts``."""
+``prov bench safety``."""
 
 from __future__ import annotations
 

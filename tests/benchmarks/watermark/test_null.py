@@ -3,12 +3,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.watermark import drawn, null
 from benchmarks.watermark.journal import Journal
 from benchmarks.watermark.null_table import threshold
 from benchmarks.watermark.pictures import Picture
+from benchmarks.watermark.uncharged import tails
 from provenance.errors import UsageError
 
 PICTURES = [Picture(f"scene {n}", "scenes", partial(drawn.scene, n, 256)) for n in range(2)]
@@ -59,3 +61,17 @@ def test_without_any_small_p_value_the_threshold_stays_below_one() -> None:
 
 def test_when_all_are_small_nothing_is_let_through() -> None:
     assert threshold({"decisions": 100, "histogram": {"-20": 100}}) == -21 / 4
+
+
+def test_the_tail_of_a_payload_named_beforehand_is_never_too_small() -> None:
+    rng = np.random.default_rng(6)
+    found = np.array(tails(PICTURES[0].load(), [rng.bytes(16) for _ in range(1_000)]))
+    # A third of p is expected of the bound; p itself would already be four deviations off.
+    assert 10 <= (found <= 0.1).sum() <= 70
+    assert (found <= 0.001).sum() <= 3
+
+
+def test_tails_are_told_apart_from_decisions(tmp_path: Path) -> None:
+    journal, units = made(tmp_path / "results.jsonl", "pixel", 40)
+    found = null.of_journal(journal, units)
+    assert (found["decisions"], found["uncharged"]["decisions"]) == (40, 10)
