@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import emit, passphrase, refusals
+from cli.policy_calibrate import calibrate
+from cli.policy_options import BaseOption, JsonOption, PolicyOption
 
 if TYPE_CHECKING:
     from safety.decision import Decision
     from safety.policy import Concept, Policy
 
-app = typer.Typer(help="Show, check and sign safety policies.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show, check, calibrate and sign policies.", no_args_is_help=True, rich_markup_mode=None)
+app.command()(calibrate)
 
-PolicyOption = Annotated[Path | None, typer.Option(help="A policy file; the base's own when not given.")]
-BaseOption = Annotated[str, typer.Option(help="Base model whose own policy counts: starter, or any other.")]
 SignedOption = Annotated[Path | None, typer.Option(help="A signed policy's folder: it is verified, then counts.")]
 TrustOption = Annotated[
     list[Path] | None, typer.Option(help="PEM file with a root to trust beside your own; may be repeated.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
@@ -51,7 +52,7 @@ def check(
         if prompt is not None:
             from safety.prompt_stages import open_prompt_filter
 
-            decisions.append((open_prompt_filter(rules).screen(prompt), "open_clip_text"))
+            decisions.append((open_prompt_filter(rules, base=base).screen(prompt), "open_clip_text"))
         if image is not None:
             import numpy as np
 
@@ -62,7 +63,11 @@ def check(
             picture = np.asarray(decode_image(read_file(image, limit=MAX_BYTES), image.name))
             decisions.append((screen_or_refuse(open_content_filter(rules, base), picture), rules.filter.kind))
     emit(
-        [decision.to_json() for decision, _ in decisions],
+        [
+            decision.to_json()
+            | {"calibrated_elsewhere": list(_calibrated_elsewhere(rules, scorer, decision.model_digest))}
+            for decision, scorer in decisions
+        ],
         "\n".join(_line(decision, rules, scorer) for decision, scorer in decisions),
         as_json=as_json,
     )
@@ -89,7 +94,19 @@ def show(
         lines.append(f'signed by "{signature["issuer"]}" on {signature["created"]}, root {signature["root_digest"]}')
     for concept in rules.concepts:
         lines += _concept_lines(concept)
-    data = {"digest": rules.digest, "policy": json.loads(rules.canonical), "signature": signature}
+    model, fault = _model_of(rules, base)
+    lines += [] if fault is None else [f"whether it was calibrated for its model is not known: {fault}"]
+    elsewhere = {
+        scorer: list(_calibrated_elsewhere(rules, scorer, model)) for scorer in ("open_clip", "open_clip_text")
+    }
+    lines += [_elsewhere_line(scorer, names) for scorer, names in elsewhere.items() if names]
+    data = {
+        "digest": rules.digest,
+        "policy": json.loads(rules.canonical),
+        "signature": signature,
+        "model": model,
+        "calibrated_elsewhere": elsewhere,
+    }
     emit(data, "\n".join(lines), as_json=as_json)
 
 
@@ -140,6 +157,30 @@ def _rules(
     return found.policy, signature
 
 
+def _model_of(policy: Policy, base: str) -> tuple[str | None, str | None]:
+    """The digest of a policy's model where a threshold was calibrated for one, or why it cannot be told."""
+    from safety.content import open_policy_model
+    from safety.errors import FilterError
+
+    if not any(concept.calibration for concept in policy.concepts):
+        return None, None
+    try:
+        return open_policy_model(policy, base).digest, None
+    except FilterError as error:
+        return None, error.what
+
+
+def _calibrated_elsewhere(policy: Policy, scorer: str, model: str | None) -> tuple[str, ...]:
+    return () if model is None else policy.calibrated_elsewhere(scorer, model)
+
+
+def _elsewhere_line(scorer: str, names: Sequence[str]) -> str:
+    return (
+        f"warning: {scorer} of {', '.join(names)} was calibrated for another model, and its rates do not hold here: "
+        "prov policy calibrate"
+    )
+
+
 def _concept_lines(concept: Concept) -> list[str]:
     lines = [f"{concept.name} ({', '.join(concept.stages)})", f"  terms: {', '.join(concept.terms)}"]
     if concept.allow:
@@ -161,7 +202,8 @@ def _calibration(concept: Concept, scorer: str) -> str:
     low, high = known.interval
     return (
         f"{known.fpr:.2%} of {known.negatives} negatives blocked "
-        f"({known.confidence:.0%} interval {low:.2%} to {high:.2%}), set {known.set_digest[:16]}…"
+        f"({known.confidence:.0%} interval {low:.2%} to {high:.2%}), set {known.set_digest[:16]}…, "
+        f"model {known.model_digest[:16]}… in {known.precision}"
     )
 
 
@@ -174,4 +216,7 @@ def _line(decision: Decision, policy: Policy, scorer: str) -> str:
         for name in decision.warnings
         if decision.margins[name] > 0
     ]
+    elsewhere = _calibrated_elsewhere(policy, scorer, decision.model_digest)
+    if elsewhere:
+        close.append(f"  {_elsewhere_line(scorer, elsewhere)}")
     return "\n".join([f"{decision.stage}: {verdict}: {decision.reason}{scores}", *close])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from safety.clip_model import ClipModel
@@ -11,7 +11,7 @@ from safety.content import check_picture, decide
 from safety.decision import Decision
 from safety.policy import Policy
 from safety.views import square_views
-from safety.zero_shot import concept_scorers, scoring
+from safety.zero_shot import ConceptScorer, concept_scorers, scoring
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,19 +41,22 @@ class OpenClipContentFilter:
         """Scores pictures (H, W, 3) uint8 of any sizes together, one decision each; raises as ``screen`` does."""
         for image in images:
             check_picture(image)
-        scores = self.scores(images)
+        scores = picture_scores(self._clip, self._scorers, images)
         screened = [concept.name for concept in self.policy.at(stage)]
         return [
             decide(self, stage, {name: float(scores[name][index]) for name in screened}) for index in range(len(images))
         ]
 
-    def scores(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float64]]:
-        """By concept, scores (N,) of N pictures, each the highest of the squares that cover it (``square_views``)."""
-        import numpy as np
 
-        if not images:
-            return {name: np.zeros(0) for name in self._scorers}
-        views = [square_views(image) for image in images]
-        seen = self._clip.images([view for each in views for view in each])
-        firsts = np.cumsum([0, *(len(each) for each in views[:-1])])
-        return {name: np.maximum.reduceat(scorer.scores(seen), firsts) for name, scorer in self._scorers.items()}
+def picture_scores(
+    clip: ClipModel, scorers: Mapping[str, ConceptScorer], images: Sequence[NDArray[np.uint8]]
+) -> dict[str, NDArray[np.float64]]:
+    """By concept, scores (N,) of N pictures, each the highest of the squares that cover it (``square_views``)."""
+    import numpy as np
+
+    if not images:
+        return {name: np.zeros(0) for name in scorers}
+    views = [square_views(image) for image in images]
+    seen = clip.images([view for each in views for view in each])
+    firsts = np.cumsum([0, *(len(each) for each in views[:-1])])
+    return {name: np.maximum.reduceat(scorer.scores(seen), firsts) for name, scorer in scorers.items()}

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from safety.clip_model import ClipModel
+
 
 class ContentFilter(Protocol):
     """Screens pictures; may raise anything, so call it through ``screen_or_refuse`` or ``screen_all_or_refuse``."""
@@ -41,23 +43,22 @@ def open_content_filter(policy: Policy, base: str, device: str = "cpu") -> Conte
     What ships for the starter world knows only that, so it is refused for any other base. ``device`` is where the
     model runs, as in ``cuda``.
     """
-    from safety.clip_model import STARTER_MODEL, open_clip_model
-
-    choice = policy.filter
-    if (choice.kind == "starter" or choice.model == STARTER_MODEL) and base != STARTER_BASE:
-        raise FilterError(
-            "the starter filter cannot judge pictures of another base",
-            expected="a policy with filter kind open_clip and a model of your own choice",
-            found=f"base {base!r}",
-            fix="give --policy, or none for the default",
-        )
-    if choice.kind == "starter":
+    if policy.filter.kind == "starter":
+        _require_own_world(policy, base)
         from safety.starter_filter import StarterContentFilter
 
         return StarterContentFilter(policy)
     from safety.clip_filter import OpenClipContentFilter
 
-    return OpenClipContentFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device))
+    return OpenClipContentFilter(policy, open_policy_model(policy, base, device))
+
+
+def open_policy_model(policy: Policy, base: str, device: str = "cpu") -> ClipModel:
+    """The open_clip model that a policy names; raises FilterError as ``open_content_filter`` does."""
+    from safety.clip_model import open_clip_model
+
+    _require_own_world(policy, base)
+    return open_clip_model(policy.filter.model or "", policy.filter.pretrained, device)
 
 
 def screen_or_refuse(
@@ -118,6 +119,16 @@ def decide(content_filter: ContentFilter, stage: str, scores: Mapping[str, float
         warned=policy.warned(stage, kind, scores),
         model_digest=content_filter.model_digest,
     )
+
+
+def _require_own_world(policy: Policy, base: str) -> None:
+    if "starter" in (policy.filter.kind, policy.filter.model) and base != STARTER_BASE:
+        raise FilterError(
+            "the starter filter cannot judge pictures of another base",
+            expected="a policy with filter kind open_clip and a model of your own choice",
+            found=f"base {base!r}",
+            fix="give --policy, or none for the default",
+        )
 
 
 def _screened(content_filter: ContentFilter, pictures: list[Any], stage: str, seconds: float) -> list[Decision]:

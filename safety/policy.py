@@ -122,6 +122,11 @@ class Policy:
         limits = {c.name: c.warnings[scorer] for c in self.at(stage) if scorer in c.warnings}
         return tuple(sorted(name for name, score in scores.items() if score >= limits.get(name, math.inf)))
 
+    def calibrated_elsewhere(self, scorer: str, model_digest: str) -> tuple[str, ...]:
+        """The concepts whose threshold for a scorer was calibrated with another model than this one, by name."""
+        known = {c.name: c.calibration[scorer] for c in self.concepts if scorer in c.calibration}
+        return tuple(sorted(name for name, of in known.items() if of.model_digest != model_digest))
+
 
 def open_policy(path: Path | None, base: str) -> Policy:
     """The policy of a path, or the one that ships for a base: ``starter``'s own, or the default."""

@@ -10,7 +10,9 @@ from typing import Any
 # Who scores: the two content filters, and CLIP on the text of a prompt.
 SCORERS = ("starter", "open_clip", "open_clip_text")
 
-_CALIBRATION = {"set", "n", "fpr", "interval", "confidence"}
+PRECISIONS = ("fp32",)
+
+_CALIBRATION = {"set", "n", "fpr", "interval", "confidence", "model", "precision"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,6 +29,7 @@ class Calibration:
     """Where a threshold came from: ``negatives`` harmless inputs of a set, of which a share ``fpr`` was blocked.
 
     ``set_digest`` names the calibration set; ``interval`` is that of the false-positive rate at ``confidence``.
+    It holds for the model of ``model_digest`` at ``precision``, and for no other.
     """
 
     set_digest: str
@@ -34,6 +37,8 @@ class Calibration:
     fpr: float
     interval: tuple[float, float]
     confidence: float
+    model_digest: str
+    precision: str
 
 
 def read_threshold(value: Any) -> Threshold:
@@ -44,7 +49,9 @@ def read_threshold(value: Any) -> Threshold:
 def read_calibration(value: dict[str, Any]) -> Calibration:
     """Reads a checked calibration."""
     low, high = value["interval"]
-    return Calibration(value["set"], value["n"], value["fpr"], (low, high), value["confidence"])
+    return Calibration(
+        value["set"], value["n"], value["fpr"], (low, high), value["confidence"], value["model"], value["precision"]
+    )
 
 
 def threshold_faults(value: Any, where: str) -> list[str]:
@@ -84,8 +91,11 @@ def _calibration_faults(value: Any, where: str) -> list[str]:
     faults += [f"{where}: {key} is missing" for key in sorted(_CALIBRATION - set(value))]
     if faults:
         return faults
-    if not isinstance(value["set"], str) or _DIGEST.fullmatch(value["set"]) is None:
-        faults.append(f"{where}.set is not a SHA-256 in lower-case hexadecimal")
+    for key in ("set", "model"):
+        if not isinstance(value[key], str) or _DIGEST.fullmatch(value[key]) is None:
+            faults.append(f"{where}.{key} is not a SHA-256 in lower-case hexadecimal")
+    if value["precision"] not in PRECISIONS:
+        faults.append(f"{where}.precision is {value['precision']!r}, not {' or '.join(PRECISIONS)}")
     n, interval = value["n"], value["interval"]
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 10**9:
         return [*faults, f"{where}.n is not a whole number from 1"]

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol
 
 from safety.decision import Decision
-from safety.policy import Policy
+from safety.policy import STARTER_BASE, Policy
 from safety.prompt import PromptFilter
 
 
@@ -53,11 +53,13 @@ class LayeredPromptFilter:
         return self._open_meaning()
 
 
-def open_prompt_filter(policy: Policy, device: str = "cpu", stage: str = "prompt") -> PromptScreen:
+def open_prompt_filter(
+    policy: Policy, device: str = "cpu", stage: str = "prompt", base: str = STARTER_BASE
+) -> PromptScreen:
     """The filters that a policy asks for; a model that cannot be loaded is a FilterError once a prompt needs it.
 
     Prompts are compared by CLIP when a concept of the stage has a threshold for ``open_clip_text``. At the stage
-    ``train`` the texts are captions.
+    ``train`` the texts are captions. The starter world's own model is refused for any other base.
     """
     from safety.text_filter import compared_concepts
 
@@ -66,10 +68,9 @@ def open_prompt_filter(policy: Policy, device: str = "cpu", stage: str = "prompt
         return words
 
     def open_meaning() -> PromptScreen:
-        from safety.clip_model import open_clip_model
+        from safety.content import open_policy_model
         from safety.text_filter import ClipTextFilter
 
-        choice = policy.filter
-        return ClipTextFilter(policy, open_clip_model(choice.model or "", choice.pretrained, device), stage)
+        return ClipTextFilter(policy, open_policy_model(policy, base, device), stage)
 
     return LayeredPromptFilter(words, open_meaning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from safety.clip_model import ClipModel
 from safety.deadline import DEADLINE, answer_within
@@ -10,7 +11,7 @@ from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError
 from safety.policy import Concept, Policy
 from safety.prompt import MAX_CHARACTERS
-from safety.zero_shot import concept_scorers, scoring
+from safety.zero_shot import ConceptScorer, concept_scorers, scoring
 
 SCORER = "open_clip_text"
 # Goes up whenever the same model would score the same prompt otherwise.
@@ -36,9 +37,8 @@ class ClipTextFilter:
         clip.windows("")
 
     def scores(self, text: str) -> dict[str, float]:
-        """The highest score of each concept over all windows of a text; raises FilterError or whatever a model does."""
-        seen = self._clip.windows(text)
-        return {name: float(scorer.scores(seen).max()) for name, scorer in self._scorers.items()}
+        """By concept, the score of a text (``text_scores``)."""
+        return text_scores(self._clip, self._scorers, text)
 
     def screen(self, prompt: str) -> Decision:
         """Blocks a prompt that is close to a concept; any failure, of any kind, is a blocked decision that says so."""
@@ -68,6 +68,12 @@ class ClipTextFilter:
             warned=self.policy.warned(self._stage, SCORER, scores),
             model_digest=self.model_digest,
         )
+
+
+def text_scores(clip: ClipModel, scorers: Mapping[str, ConceptScorer], text: str) -> dict[str, float]:
+    """By concept, the highest score over all windows of a text; raises FilterError or whatever a model does."""
+    seen = clip.windows(text)
+    return {name: float(scorer.scores(seen).max()) for name, scorer in scorers.items()}
 
 
 def compared_concepts(policy: Policy, stage: str = "prompt") -> tuple[Concept, ...]:

@@ -164,7 +164,15 @@ def test_any_value_in_any_place_of_a_concept_is_valid_or_refused(key: str, value
         parse(broken(**{key: value}))
 
 
-CALIBRATION = {"set": "ab" * 32, "n": 299, "fpr": 0.0, "interval": [0.0, 0.01], "confidence": 0.95}
+CALIBRATION = {
+    "set": "ab" * 32,
+    "n": 299,
+    "fpr": 0.0,
+    "interval": [0.0, 0.01],
+    "confidence": 0.95,
+    "model": "cd" * 32,
+    "precision": "fp32",
+}
 
 
 def calibrated(**changes: Any) -> dict[str, Any]:
@@ -176,6 +184,7 @@ def test_a_threshold_carries_its_calibration() -> None:
     calibration = concept.calibration["starter"]
     assert (calibration.negatives, calibration.fpr, calibration.interval) == (299, 0.0, (0.0, 0.01))
     assert calibration.set_digest == "ab" * 32
+    assert (calibration.model_digest, calibration.precision) == ("cd" * 32, "fp32")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +195,8 @@ def test_a_threshold_carries_its_calibration() -> None:
         (calibrated(fpr=0.001, interval=[0.0, 0.02]), "not a share of 299"),
         (calibrated(fpr=0.5, interval=[0.0, 0.02]), "does not hold fpr"),
         (calibrated(set="AB" * 32), "SHA-256"),
+        (calibrated(model="cd" * 31), "model is not a SHA-256"),
+        (calibrated(model=None, precision="bf16"), "precision is 'bf16', not fp32"),
         (calibrated(interval=[0.0]), "not two numbers"),
         (calibrated(confidence=1), "from 0 to 1"),
         (calibrated(fpr=float("nan")), "from 0 to 1"),
@@ -207,6 +218,20 @@ def test_a_wrong_threshold_calibration_or_language_is_refused_by_name(value: Any
     with pytest.raises(PolicyError) as refusal:
         parse(value)
     assert fault in str(refusal.value)
+
+
+def test_faults_of_a_calibration_are_reported_together() -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse(calibrated(set="x", model="y", precision="z", n=298))
+    for fault in ("starter.set", "starter.model", "starter.precision", "298 negatives"):
+        assert fault in str(refusal.value)
+
+
+def test_a_calibration_counts_for_its_own_model_alone() -> None:
+    policy = parse(calibrated())
+    assert policy.calibrated_elsewhere("starter", "cd" * 32) == ()
+    assert policy.calibrated_elsewhere("starter", "ef" * 32) == ("skull",)
+    assert policy.calibrated_elsewhere("open_clip_text", "ef" * 32) == ()
 
 
 def test_terms_of_all_languages_come_together() -> None:
