@@ -55,9 +55,12 @@ def pdq_hash(image: NDArray[np.uint8]) -> PdqHash:
     fits = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
     if not fits or 0 in image.shape:
         raise FilterError("this picture cannot be hashed", expected="an (H, W, 3) array of uint8 with pixels")
-    grid = _decimated(_reduced(image) @ _LUMA)
-    turned = [np.rot90(each, -quarter) for each in (grid, grid[:, ::-1]) for quarter in range(4)]
-    return PdqHash(np.stack([_bits(each) for each in turned]), _quality(grid))
+    luma = _reduced(image) @ _LUMA
+    # Smoothing and picking points are not quite symmetric, so a mirrored picture is mirrored before them.
+    plain, upside_down = _decimated(luma.T)
+    mirrored, turned = _decimated(luma.T[::-1])
+    ways = (plain, upside_down.T, turned, mirrored.T, mirrored, turned.T, upside_down, plain.T)
+    return PdqHash(np.stack([_bits(way) for way in ways]), _quality(plain))
 
 
 def pdq_bits(text: str) -> NDArray[np.bool_]:
@@ -76,14 +79,19 @@ def _reduced(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return averaged
 
 
-def _decimated(luma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(64, 64) points of a smoothed (H, W) picture."""
-    windows = [(side + 2 * _GRID - 1) // (2 * _GRID) for side in luma.shape]
+def _decimated(columns: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(64, 64) points of a smoothed picture (H, W), given as (W, H), and of the same upside down."""
+    narrow = _points(columns).T
+    return _points(narrow), _points(narrow[::-1])
+
+
+def _points(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """64 smoothed points along the first axis."""
+    count = len(values)
     for _ in range(_PASSES):
-        luma = _box(_box(luma.T, windows[1]).T, windows[0])
-    points = [((np.arange(_GRID) + 0.5) * side / _GRID).astype(np.int64) for side in luma.shape]
-    decimated: NDArray[np.float64] = luma[np.ix_(points[0], points[1])]
-    return decimated
+        values = _box(values, (count + 2 * _GRID - 1) // (2 * _GRID))
+    points: NDArray[np.float64] = values[((np.arange(_GRID) + 0.5) * count / _GRID).astype(np.int64)]
+    return points
 
 
 def _box(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
