@@ -1,7 +1,7 @@
 """Intervals for rates, exact or close to it, without a statistics library.
 
 Clopper and Pearson (Biometrika 26, 1934) for one rate, Bonett and Price (Biometrical Journal 54, 2012) for the
-difference of two rates of the same pairs, and the exact binomial test of such a difference (McNemar 1947).
+difference of two rates of the same pairs, and exact binomial tests.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ def paired_test(only_first: int, only_second: int) -> float:
         return 1.0
     # The tail of a fair coin: P(at most `fewer` of n) is P(a Beta(n - fewer, fewer + 1) variable is below 1/2).
     return min(1.0, 2 * beta_share(0.5, n - fewer, fewer + 1))
+
+
+def binomial_tail(hits: int, n: int, rate: float) -> float:
+    """The probability of ``hits`` or more of ``n`` when each has the given rate."""
+    _require_counts(hits, n)
+    return 1.0 if hits == 0 else beta_share(rate, hits, n - hits + 1)
 
 
 def beta_quantile(share: float, a: float, b: float) -> float:

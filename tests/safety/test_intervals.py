@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.watermark.figures import upper_bound
-from safety.intervals import Interval, beta_share, clopper_pearson, paired_difference, paired_test
+from safety.intervals import Interval, beta_share, binomial_tail, clopper_pearson, paired_difference, paired_test
 
 COUNTS = [(0, 1), (1, 1), (0, 299), (3, 299), (1, 10), (5, 10), (10, 10), (40, 1000), (999, 1000), (12, 100_000)]
 
@@ -83,3 +83,8 @@ def test_no_differing_pair_leaves_a_difference_of_either_sign_open() -> None:
     assert found.low == -found.high
     assert 0 < found.high < 0.15
     assert Interval(found.low, found.high) == found
+
+
+@pytest.mark.parametrize(("hits", "n", "rate"), [(0, 5, 0.1), (4, 4, 0.1), (3, 40, 0.05), (60, 1000, 0.05)])
+def test_a_binomial_tail_is_that_of_scipy(hits: int, n: int, rate: float) -> None:
+    assert binomial_tail(hits, n, rate) == pytest.approx(stats.binom.sf(hits - 1, n, rate), rel=1e-9)

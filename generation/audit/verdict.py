@@ -1,0 +1,88 @@
+"""From distances to a verdict: which samples came too near to a training picture, and whether those are too many.
+
+A sample is *copied* in a space when two things hold: it is nearer to a training picture than the training pictures are
+to one another (leave-one-out), and nearer than two pictures that the base alone draws of one caption from different
+seeds are to each other. The first alone would call every picture of a well-described scene a copy when a set is small
+or varied; the second alone every picture of a set that is dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from generation.audit.neighbours import Nearest, ranks
+from safety.intervals import binomial_tail
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLE_LEVEL = 0.05
+VERDICT_LEVEL = 0.01
+
+
+@dataclass(frozen=True)
+class Space:
+    """One space's findings for S samples: distances, both ranks, and which samples are copied (S,) bool.
+
+    ``spread_rank`` is None without an adapter, when there is no base alone to compare with. ``captions_copied`` of
+    ``captions`` have half their samples or more copied; ``p`` is the chance of so many if the copied were as rare as
+    each rank says.
+    """
+
+    nearest: Nearest
+    reference: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    rank: NDArray[np.float64]
+    spread_rank: NDArray[np.float64] | None
+    copied: NDArray[np.bool_]
+    captions_copied: int
+    captions: int
+    p: float
+
+    @property
+    def memorised(self) -> bool:
+        """Whether more captions give copies than chance would."""
+        return self.p <= VERDICT_LEVEL
+
+
+def judge(
+    found: Nearest,
+    reference: NDArray[np.float64],
+    spread: NDArray[np.float64] | None,
+    captions: Sequence[int],
+    counted: NDArray[np.bool_],
+) -> Space:
+    """Judges samples by leave-one-out distances, and by the spread (P,) of the base alone; ``captions[s]`` numbers s's.
+
+    Only the samples ``counted`` (S,) decide about captions.
+
+    With R training pictures a rank is at least 1 / (1 + R), so in a small set the nearest of all counts as too near.
+    """
+    rank = ranks(found.distance, reference)
+    copied = rank <= max(SAMPLE_LEVEL, 1 / (1 + len(reference)))
+    spread_rank = None
+    if spread is not None:
+        spread_rank = ranks(found.distance, spread)
+        copied &= spread_rank <= max(SAMPLE_LEVEL, 1 / (1 + len(spread)))
+    numbers = np.asarray(captions)
+    shares = [float(copied[(numbers == each) & counted].mean()) for each in sorted(set(numbers[counted].tolist()))]
+    hits = sum(share >= 0.5 for share in shares)
+    # Copied samples have a rate of at most SAMPLE_LEVEL, so by Markov half of a caption's are at most twice as often.
+    p = binomial_tail(hits, len(shares), 2 * SAMPLE_LEVEL)
+    return Space(
+        found, reference, np.zeros(0) if spread is None else spread, rank, spread_rank, copied, hits, len(shares), p
+    )
+
+
+def spread_of(rows: NDArray[np.float32], captions: Sequence[int], blocked: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distances (P,) of every two samples (S, L) of one caption, without those that were blocked."""
+    numbers, found = np.asarray(captions), []
+    for each in sorted(set(captions)):
+        some = rows[(numbers == each) & ~blocked].astype(np.float64)
+        for first in range(len(some)):
+            found += [float(np.sqrt(np.square(some[first] - some[second]).mean())) for second in range(first)]
+    return np.array(found)
