@@ -105,7 +105,16 @@ def open_clip_model(model: str, pretrained: str | None = None, device: str = "cp
     was loaded before and has not changed on disk is given again.
     """
     name = f"{_FOLDER}{STARTER_CLIP}" if model == STARTER_MODEL else model
-    return _loaded(name, pretrained, device, _files_of(name, pretrained))
+    try:
+        return _loaded(name, pretrained, device, _files_of(name, pretrained))
+    except Exception as error:
+        told = error.found or error.what if isinstance(error, FilterError) else f"{type(error).__name__}: {error}"
+        raise FilterError(
+            "the open_clip model cannot be loaded; nothing is generated without it",
+            expected=f"weights for {name}" + (f" ({pretrained})" if pretrained else ""),
+            found=told.replace("\n", " ")[:300],
+            fix="download the model once with the network on, or name a folder as local-dir:PATH in the policy",
+        ) from error
 
 
 def forget_models() -> None:
@@ -115,22 +124,13 @@ def forget_models() -> None:
 
 @lru_cache(maxsize=2)
 def _loaded(name: str, pretrained: str | None, device: str, _files: tuple[Any, ...]) -> ClipModel:
-    try:
-        _require_safetensors(name, pretrained)
-        model, preprocess, tokenizer, architecture = _read(name, pretrained, device)
-        _require_own_tokenizer(model, tokenizer)
-        scale = float(model.logit_scale.exp())
-        if not (math.isfinite(scale) and scale > 0):
-            raise FilterError("no scale", found=f"a logit scale of {scale}")
-        digest = _digest(model, tokenizer, architecture)
-    except Exception as error:
-        told = error.found or error.what if isinstance(error, FilterError) else f"{type(error).__name__}: {error}"
-        raise FilterError(
-            "the open_clip model cannot be loaded; nothing is generated without it",
-            expected=f"weights for {name}" + (f" ({pretrained})" if pretrained else ""),
-            found=told.replace("\n", " ")[:300],
-            fix="download the model once with the network on, or name a folder as local-dir:PATH in the policy",
-        ) from error
+    _require_safetensors(name, pretrained)
+    model, preprocess, tokenizer, architecture = _read(name, pretrained, device)
+    _require_own_tokenizer(model, tokenizer)
+    scale = float(model.logit_scale.exp())
+    if not (math.isfinite(scale) and scale > 0):
+        raise FilterError("no scale", found=f"a logit scale of {scale}")
+    digest = _digest(model, tokenizer, architecture)
     return ClipModel(digest, min(scale, LARGEST_SCALE), device, model, preprocess, tokenizer)
 
 

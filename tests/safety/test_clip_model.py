@@ -174,6 +174,8 @@ def test_a_broken_configuration_is_refused(config: bytes, folder: Path, tmp_path
         ("ViT-B-32", "/nowhere.safetensors"),
         ("local-dir:/nowhere", None),
         ("local-dir:", None),
+        ("local-dir:" + "x" * 300, None),
+        ("ViT-B-32", "x" * 300),
         ("", None),
     ],
 )
