@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import sha256_hex
@@ -38,6 +39,10 @@ class Outcome(StrEnum):
     NOT_CONFIRMED = "not confirmed"
     CONTRADICTED = "contradicted"
     NOT_DERIVED = "not derived"
+
+
+_AGAINST = {Outcome.CONTRADICTED, Outcome.NOT_CONFIRMED}
+_FOR = {Outcome.CONFIRMED, Outcome.BELOW}
 
 
 @dataclass(frozen=True)
@@ -97,19 +102,17 @@ class Rederivation:
         if all(decision.stage != "output" for decision in decisions):
             results.append(Result("output", Outcome.NOT_CONFIRMED, "output: no decision on the picture is on record"))
         findings.facts["rederived"] = {"tolerance": TOLERANCE, "decisions": [result.to_json() for result in results]}
-        checked = [*map(told_in_full, decisions), *(f"again: {result.detail}" for result in results)]
         outcomes = {result.outcome for result in results}
-        against = [r.detail for r in results if r.outcome in (Outcome.CONTRADICTED, Outcome.NOT_CONFIRMED)]
+        told = [r for r in results if r.outcome in _AGAINST] or [r for r in results if r.outcome in _FOR] or results
+        detail = "; ".join(result.detail for result in told)
+        checked = [*map(told_in_full, decisions), *map(self._named, dict.fromkeys(d.policy_digest for d in decisions))]
+        checked += [result.detail for result in results if result not in told]
         if Outcome.CONTRADICTED in outcomes:
-            findings.fails("safety", Verdict.TAMPERED, "; ".join(against), *checked)
-        elif against:
-            findings.skipped("safety", "; ".join(against))
-        elif outcomes == {Outcome.NOT_DERIVED}:
-            findings.skipped("safety", "; ".join(result.detail for result in results))
+            findings.fails("safety", Verdict.TAMPERED, detail, *checked)
+        elif outcomes & _AGAINST or not outcomes & _FOR:
+            findings.skipped("safety", detail)
         else:
-            findings.ok(
-                "safety", "; ".join(r.detail for r in results if r.outcome is not Outcome.NOT_DERIVED), *checked
-            )
+            findings.ok("safety", detail, *checked)
 
     def _picture_again(self, picture: Picture, record: ImageRecord, recorded: Decision) -> Result:
         from safety.content import screen_or_refuse
@@ -147,7 +150,7 @@ class Rederivation:
         return Result("prompt", Outcome.NOT_DERIVED, detail, None, dict(again.scores))
 
     def _policy(self, digest: str) -> Policy:
-        candidates = self._policies or [Policy.load(path) for path in (STARTER_POLICY, DEFAULT_POLICY)]
+        candidates = self._policies or _shipped()
         found = next((policy for policy in candidates if policy.digest == digest), None)
         if found is None:
             raise Unavailable(
@@ -159,6 +162,10 @@ class Rederivation:
                 fix="ask its maker for the file, then: prov verify IMAGE --rederive --policy FILE",
             )
         return found
+
+    def _named(self, digest: str) -> str:
+        policy = self._policy(digest)
+        return f"policy {digest[:16]}… is {policy.name} version {policy.version}"
 
     def _content_filter(self, policy: Policy, base: str) -> ContentFilter:
         from safety.content import open_content_filter
@@ -201,20 +208,22 @@ def compared(recorded: Decision, again: Decision, *, exact: bool) -> Result:
     differences = {name: abs(again.scores[name] - score) for name, score in recorded.scores.items()}
     worst = max(differences, key=lambda name: differences[name])
     difference = differences[worst]
-    shown = f"{stage}: {worst} scores {again.scores[worst]:.6f}, on record {recorded.scores[worst]:.6f}"
+    shown = f"{stage}: {worst} {again.scores[worst]:.6f} again, {recorded.scores[worst]:.6f} on record"
     if exact and difference > TOLERANCE:
-        outcome, told = Outcome.CONTRADICTED, f"more than {TOLERANCE:g} apart, which contradicts the record"
+        outcome, told = Outcome.CONTRADICTED, f"more than {TOLERANCE:g} apart: the record is contradicted"
     elif exact:
         border = "" if again.allowed else ", though now on the other side of its threshold"
-        outcome, told = Outcome.CONFIRMED, f"confirmed, {difference:.1e} apart of {TOLERANCE:g} allowed{border}"
+        outcome, told = Outcome.CONFIRMED, f"within {TOLERANCE:g}: confirmed{border}"
     elif again.allowed:
-        outcome, told = (
-            Outcome.BELOW,
-            "not the pixels decided on; they stay below every threshold, and no more is shown",
-        )
+        outcome, told = Outcome.BELOW, "not the pixels decided on: they stay below every threshold, no more is shown"
     else:
         outcome, told = Outcome.NOT_CONFIRMED, f"not the pixels decided on, and now {again.reason}"
-    return Result(stage, outcome, f"{shown}; {told}", difference, dict(again.scores))
+    return Result(stage, outcome, f"{shown}, {told}", difference, dict(again.scores))
+
+
+@cache
+def _shipped() -> tuple[Policy, ...]:
+    return Policy.load(STARTER_POLICY), Policy.load(DEFAULT_POLICY)
 
 
 def _other_model(recorded: Decision, policy: Policy, found: str | None) -> Unavailable:

@@ -53,6 +53,10 @@ LAYERS = (
 )
 
 
+TOLD_BY_LAYERS = ("safety", "rederived")
+"""Facts for programs, of which a person reads in the layers."""
+
+
 class Status(StrEnum):
     """How one layer came out."""
 
@@ -111,9 +115,10 @@ class Report:
         marks = {Status.OK: "✔", Status.FAILED: "✘", Status.ABSENT: "–", Status.SKIPPED: "·"}
         lines = [f"{self.image}: {self.verdict.value.upper()}", f"  {MEANINGS[self.verdict]}", ""]
         for layer in self.layers:
-            lines.append(f"  {marks[layer.status]} {layer.name:<12}{layer.detail}")
-            lines += [f"      {check}" for check in layer.checked]
-        shown = [(name, _show(value)) for name, value in self.facts.items() if value not in (None, "", [], {})]
+            lines.append(f"  {marks[layer.status]} {layer.name:<12}{_printable(layer.detail)}")
+            lines += [f"      {_printable(check)}" for check in layer.checked]
+        facts = {name: value for name, value in self.facts.items() if name not in TOLD_BY_LAYERS}
+        shown = [(name, _show(value)) for name, value in facts.items() if value not in (None, "", [], {})]
         if shown:
             lines.append("")
             lines += [f"  {name.replace('_', ' '):<16}{value}" for name, value in shown]
@@ -122,7 +127,13 @@ class Report:
 
 def _show(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_show(item)}" for name, item in value.items() if item not in (None, "", [], {}))
+        shown = ((name, item) for name, item in value.items() if item not in (None, "", [], {}))
+        return ", ".join(f"{_printable(str(name))} {_show(item)}" for name, item in shown)
     if isinstance(value, (list, tuple)):
         return "; ".join(_show(item) for item in value)
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    # Names and reasons are a stranger's words: nothing in them may move a terminal's cursor.
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -36,6 +36,7 @@ def shown(score: float, *, allowed: bool = True) -> dict:
     return decision.to_json()
 
 
+ESCAPING = Decision(True, "output", "\x1b[8m", "f2" * 32, {"sk\x1b[2Jull\n": 0.1}, {"sk\x1b[2Jull\n": 0.2}).to_json()
 CASES: dict[str, tuple[tuple[dict, ...], tuple[dict, ...]]] = {
     # What the record says, and what the manifest says.
     "agreed": ((WORDS, shown(0.1)), (WORDS, shown(0.1))),
@@ -47,6 +48,7 @@ CASES: dict[str, tuple[tuple[dict, ...], tuple[dict, ...]]] = {
     "record-empty": ((), (WORDS, shown(0.1))),
     "record-unreadable": (({"allowed": True},), (WORDS,)),
     "blocked": ((WORDS, shown(0.3, allowed=False)), ()),
+    "escaping": ((ESCAPING,), (ESCAPING,)),
     "over": ((WORDS, shown(0.25)), (WORDS, shown(0.25))),
 }
 
@@ -168,6 +170,13 @@ def test_a_record_whose_decision_allows_nothing_is_tampering(decided: World, nam
     assert report.verdict is Verdict.TAMPERED
     assert report.layer("safety").status == "failed"
     assert message in report.layer("safety").detail
+
+
+def test_nothing_in_a_strangers_words_moves_the_cursor(decided: World) -> None:
+    text = decided.verify("escaping").to_text()
+    assert "\x1b" not in text
+    assert "closest: sk?[2Jull?" in text
+    assert "by the record; not scored again" in text
 
 
 @pytest.mark.parametrize("name", ["blocked", "over", "unreadable"])

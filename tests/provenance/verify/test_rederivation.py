@@ -165,7 +165,8 @@ def test_an_untouched_picture_scores_as_on_record(decided: Decided, name: str) -
     report = decided.again(name)
     assert report.verdict is Verdict.AUTHENTIC
     assert report.layer("safety").status == "ok"
-    assert "output: skull scores" in report.layer("safety").detail
+    assert "output: skull 0.000000 again, 0.000000 on record, within 0.02: confirmed" in report.layer("safety").detail
+    assert f"policy {decided.policy.digest[:16]}… is starter version 2" in report.layer("safety").checked
     assert "prompt: allowed again by its words" in report.layer("safety").detail
     words, shown = report.facts["rederived"]["decisions"]
     assert (words["outcome"], shown["outcome"]) == ("confirmed", "confirmed")
@@ -194,7 +195,7 @@ def test_of_pixels_that_changed_no_more_is_said_than_that_they_stay_below(
     report = decided.again(decided.world.saved(pixels, tmp_path / "changed.jpg", format="JPEG", quality=85))
     assert report.verdict is Verdict.RECOVERED
     assert report.layer("safety").status == "ok"
-    assert "they stay below every threshold, and no more is shown" in report.layer("safety").detail
+    assert "they stay below every threshold, no more is shown" in report.layer("safety").detail
     shown = report.facts["rederived"]["decisions"][1]
     assert shown["outcome"] == "below threshold"
     assert shown["difference"] is not None
@@ -205,7 +206,7 @@ def test_a_forged_score_is_authentic_until_it_is_derived_again(decided: Decided)
     report = decided.again("forged.png")
     assert report.verdict is Verdict.TAMPERED
     assert report.exit_code == 1
-    assert "on record 0.012300; more than 0.02 apart, which contradicts the record" in report.layer("safety").detail
+    assert "0.012300 on record, more than 0.02 apart: the record is contradicted" in report.layer("safety").detail
     assert report.layer("credentials").status == report.layer("record").status == "ok"
 
 
@@ -329,6 +330,25 @@ def test_a_picture_that_only_carries_a_copied_mark_is_not_scored(decided: Decide
     assert "rederived" not in report.facts
 
 
+def test_a_bundle_is_enough_to_decide_again(decided: Decided, tmp_path: Path) -> None:
+    from provenance.bundle import make_bundle, open_bundle
+
+    world = decided.world
+    for name, verdict in (("honest.png", Verdict.AUTHENTIC), ("forged.png", Verdict.TAMPERED)):
+        target = tmp_path / f"{name}.prov.car"
+        make_bundle(
+            world.images[name],
+            target,
+            reader=world.reader(),
+            store=world.store,
+            trust=world.trust,
+            issuer=world.issuer,
+        )
+        evidence = open_bundle(target, world.trust)
+        report = verify_with(world.images[name], evidence, world.trust, rederive=Rederivation())
+        assert report.verdict is verdict
+
+
 def scored(score: float, **changes: Any) -> Decision:
     fields: dict[str, Any] = {"scores": {"skull": score}, "thresholds": {"skull": 0.25}}
     return Decision(
@@ -385,8 +405,7 @@ def test_the_command_decides_again_and_names_what_is_missing(
         assert "add --rederive" in refused.stderr
 
 
-def test_the_difference_is_that_of_the_stored_digits_alone(decided: Decided) -> None:
-    """On one machine and the delivered pixels: what six decimals lose."""
+def test_the_same_filter_scores_the_same_pixels_alike_to_the_last_bit(decided: Decided) -> None:
     content_filter = open_content_filter(decided.policy, "starter")
     pixels = np.asarray(Image.open(decided.world.images["honest.png"]).convert("RGB"))
     first, second = (content_filter.screen(pixels).scores["skull"] for _ in range(2))
