@@ -6,6 +6,7 @@
     leaves.bin                the 32-byte leaf hash of every record, in order
     manifests/00000/N.c2pa    the C2PA manifest store of each picture, by serial; void records have none
     issuer.pem                certificates of the issuer: leaf, then root
+    blocked.head              head of the log of what was blocked, as it was then; absent while that is empty
 
 A leaf is RFC 6962's ``SHA-256(0x00 || record)``. Whoever checks one picture reads ``leaves.bin`` and one file of
 records, not the batch.
@@ -13,20 +14,22 @@ records, not the batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from provenance.errors import RecordError
+from provenance.errors import FormatError, RecordError
 from provenance.journal import Entry
 from provenance.ledger.protocol import Batch
 from provenance.merkle import HASH_BYTES, leaf_hash, proof, root, verify_proof
 from provenance.record import MAX_RECORD_BYTES
-from provenance.unixfs import BlockSource, read_path
+from provenance.unixfs import BlockSource, list_directory, read_path
 
 MAX_BATCH = 4096
 SHARD = 256
-LEAVES, ISSUER = "leaves.bin", "issuer.pem"
+LEAVES, ISSUER, LOG_HEAD = "leaves.bin", "issuer.pem", "blocked.head"
 MAX_COUNT = 2**20
+_HEAD = re.compile(r"[0-9a-f]{64}\n")
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Inclusion:
             )
 
 
-def batch_files(entries: Sequence[Entry], certificates_pem: bytes) -> dict[str, bytes]:
-    """The files of a batch folder, by name."""
+def batch_files(entries: Sequence[Entry], certificates_pem: bytes, log_head: str | None = None) -> dict[str, bytes]:
+    """The files of a batch folder, by name; ``log_head`` is that of the log of what was blocked."""
     files = {LEAVES: b"".join(leaf_hash(entry.record) for entry in entries), ISSUER: certificates_pem}
     for start in range(0, len(entries), SHARD):
         shard = entries[start : start + SHARD]
@@ -58,6 +61,8 @@ def batch_files(entries: Sequence[Entry], certificates_pem: bytes) -> dict[str, 
         for entry in shard:
             if entry.manifest:
                 files[_manifest_file(start, entry.serial)] = entry.manifest
+    if log_head is not None:
+        files[LOG_HEAD] = f"{log_head}\n".encode()
     return files
 
 
@@ -102,6 +107,19 @@ def read_manifest(store: BlockSource, batch: Batch, serial: int) -> bytes:
 def read_issuer(store: BlockSource, batch: Batch) -> bytes:
     """The certificates of the batch's issuer."""
     return read_path(store, batch.cid, ISSUER, limit=1 << 20)
+
+
+def read_log_head(store: BlockSource, batch: Batch) -> str | None:
+    """The head of the log of what was blocked when a batch was anchored, None where it brings none.
+
+    Raises FormatError for what is no head.
+    """
+    if LOG_HEAD not in list_directory(store, batch.cid):
+        return None
+    text = read_path(store, batch.cid, LOG_HEAD, limit=65).decode("ascii", errors="replace")
+    if not _HEAD.fullmatch(text):
+        raise FormatError(f"{LOG_HEAD} of a batch is no head", expected="64 hexadecimal digits and a line feed")
+    return text[:-1]
 
 
 def _records_file(index: int) -> str:

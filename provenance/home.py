@@ -10,7 +10,8 @@
     journal.sqlite            reserved serials and image records
     trust/*.pem               roots of others that this home trusts
     prompt.key                HMAC key for prompts in records and logs (0600)
-    safety.log                hash-chained log of blocked requests
+    safety.log                hash-chained log of blocked requests (0600)
+    safety.log.head           its newest entry, so that lines cut off its end are missed (0600)
     keys/                     content keys of sealed weights, each wrapped to one account (0600)
     keys.log                  hash-chained log of the key service
 """
@@ -85,6 +86,11 @@ class Home:
     path: Path
     chain: ChainSettings = field(default_factory=ChainSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
+
+    @property
+    def safety_log(self) -> Path:
+        """The log of what was blocked."""
+        return self.path / "safety.log"
 
     @staticmethod
     def default_path() -> Path:

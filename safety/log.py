@@ -45,6 +45,15 @@ class BlockedLog:
             keep_head(self._path, Head(sequence, head))
         return head
 
+    def head(self) -> str | None:
+        """The hash of the newest entry, None for a log that has none; raises SafetyError as ``append`` does."""
+        if not self._path.exists() and read_head(self._path) is None:
+            return None
+        with self._locked() as file:
+            last, _ = self._last(file)
+            self._require_kept(file, last)
+        return None if last is None else last.hash
+
     def _last(self, file: IO[bytes]) -> tuple[LogEntry | None, int]:
         """The last whole entry, and where it ends."""
         size = file.seek(0, os.SEEK_END)
