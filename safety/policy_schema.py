@@ -11,7 +11,7 @@ from safety.policy_thresholds import calibration_faults, threshold_faults
 
 TYPE = "urn:prov:policy:v2"
 KINDS = ("starter", "open_clip")
-MAX_ITEMS, MAX_TEXT, MAX_CONCEPTS = 2000, 200, 200
+MAX_ITEMS, MAX_TEXT, MAX_CONCEPTS, MAX_DEPTH = 2000, 200, 200, 16
 
 _TOP = {"type", "name", "version", "on_error", "filter", "concepts"}
 _LISTS = ("stages", "terms", "allow", "labels", "prompts", "anchors")
@@ -25,8 +25,12 @@ def parse_yaml(data: bytes, what: str) -> Any:
     import yaml
 
     try:
-        text = data.decode("utf-8")
+        text, depth = data.decode("utf-8"), 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # The scanner's work grows with the square of the depth.
+            if depth > MAX_DEPTH:
+                raise PolicyError(f"{what} is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise PolicyError(
                     f"{what} uses an alias", expected="every value written out", found=f"{event.start_mark}"
