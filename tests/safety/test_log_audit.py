@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +158,20 @@ def test_junk_is_a_line_that_was_altered(faults, lines: list[bytes], junk: bytes
 )
 def test_a_whole_line_that_is_no_entry_is_altered(faults, lines: list[bytes], change: dict) -> None:
     assert ("altered", (4,), None) in faults([*lines[:3], resealed(lines[3], **change), *lines[4:]])
+
+
+def test_nesting_ends_no_process_however_high_the_recursion_limit(tmp_path: Path) -> None:
+    """Libraries for Ethereum raise the limit to 100,000, and the stack may end before that."""
+    (tmp_path / "log").write_bytes(b'{"decision":' + b"[" * 90_000 + b"]" * 90_000 + b"}\n")
+    script = (
+        "import sys; sys.setrecursionlimit(100_000)\n"
+        "from pathlib import Path; from safety.log_audit import audit_log\n"
+        "print(audit_log(Path(sys.argv[1])).faults[0].detail)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "log")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "line 1 was altered: it is no entry of this log\n", done.stderr
 
 
 def test_a_log_of_what_was_allowed_is_altered(faults, lines: list[bytes]) -> None:
