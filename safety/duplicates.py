@@ -4,8 +4,8 @@ Limits, measured on copies and on pairs of different pictures (photographs: 18 t
 scikit-learn, 153 pairs; starter world: 600 scenes, 179,700 pairs; see ``docs/safety.md``):
 - ``PDQ_LIMIT`` is the one that PDQ's authors give. JPEG 50 and 20, brightness × 1.2, contrast × 0.8, noise of 10
   levels, greyscale, mirroring and quarter turns stay within it for every photograph, doubling for all, halving for 16
-  of 18, a crop to 95 % for 10, to 90 % or less for none: a cropped copy is CLIP's to find. The closest different
-  photographs are 102 bits apart; of the flat, similar scenes of the starter world 31 pairs are within the limit, such as
+  of 18, a crop to 95 % for 10, to 90 % or less for none: a cropped copy is CLIP's to find. The closest other
+  photographs are 102 bits apart; of the flat, similar scenes of the starter world 31 pairs are within it, such as
   the same drawing in another colour of the same brightness.
 - ``CLIP_LIMIT`` is a cosine; what it finds depends on the model.
 """
