@@ -7,7 +7,7 @@ the record. On pixels that changed since (recompressed, cropped), a score says o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ class Rederivation:
         self._name_prompt = name_prompt
         self._device = device
         self._content: dict[tuple[str, str], ContentFilter] = {}
-        self._words: dict[str, PromptScreen] = {}
+        self._words: dict[tuple[str, str], PromptScreen] = {}
 
     def __call__(
         self, picture: Picture, record: ImageRecord, decisions: tuple[Decision, ...], findings: Findings
@@ -136,10 +136,19 @@ class Rederivation:
         if self._prompt is not None and text != self._prompt:
             raise Unavailable("the prompt given is not the one on record", fix="leave out --prompt: it is in clear")
         policy = self._policy(recorded.policy_digest)
-        again = self._prompt_filter(policy).screen(text)
+        prompt_filter = self._prompt_filter(policy, str(record.parameters.get("base", "")))
+        try:
+            again = prompt_filter.screen(text)
+            by_words = not again.allowed and not again.scores
+            # What words block bears the digest of the words' filter alone, and is compared with the whole one's.
+            again = replace(again, filter_digest=prompt_filter.digest)
+        except FilterError as error:
+            raise _unavailable(error) from error
         if again.rule == ERROR_RULE:
             raise Unavailable(f"the prompt cannot be decided on again: {again.reason}")
-        by_words = not again.allowed and not again.scores
+        if not by_words and recorded.model_digest is None and again.model_digest is not None:
+            detail = "prompt: on record as decided by its words alone, where the policy asks for a model too"
+            return Result("prompt", Outcome.NOT_CONFIRMED, detail, None, dict(again.scores))
         if not by_words and recorded.model_digest != again.model_digest:
             raise _other_model(recorded, policy, again.model_digest)
         named = None if self._name_prompt is None else self._name_prompt(text)
@@ -178,15 +187,13 @@ class Rederivation:
                 raise _unavailable(error) from error
         return self._content[key]
 
-    def _prompt_filter(self, policy: Policy) -> PromptScreen:
+    def _prompt_filter(self, policy: Policy, base: str) -> PromptScreen:
         from safety.prompt_stages import open_prompt_filter
 
-        if policy.digest not in self._words:
-            try:
-                self._words[policy.digest] = open_prompt_filter(policy)
-            except FilterError as error:
-                raise _unavailable(error) from error
-        return self._words[policy.digest]
+        key = (policy.digest, base)
+        if key not in self._words:
+            self._words[key] = open_prompt_filter(policy, self._device, base=base)
+        return self._words[key]
 
 
 def compared(recorded: Decision, again: Decision, *, exact: bool) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,16 @@ class Decided:
     policy: Policy
     rules: Path
     other: Path
+    loaded: dict[tuple[str, ...], Rederivation] = field(default_factory=dict)
 
-    def again(self, image: str | Path, **options: Any) -> Report:
-        """Verifies an image, deciding again."""
+    def again(self, image: str | Path, *, fresh: bool = False, **options: Any) -> Report:
+        """Verifies an image, deciding again; filters stay loaded from test to test unless ``fresh``."""
         path = self.world.images[image] if isinstance(image, str) else image
         evidence = HomeEvidence(self.world.reader(), self.world.store)
-        return verify_with(path, evidence, self.world.trust, rederive=Rederivation(**options))
+        rederive = Rederivation(**options)
+        if not fresh and set(options) <= {"policies"}:
+            rederive = self.loaded.setdefault(tuple(p.digest for p in options.get("policies", ())), rederive)
+        return verify_with(path, evidence, self.world.trust, rederive=rederive)
 
 
 def issue(
@@ -308,7 +312,7 @@ def test_a_filter_that_cannot_load_gives_no_verdict(
 
     monkeypatch.setattr(classifier, "WEIGHTS", tmp_path / "missing.safetensors")
     with pytest.raises(Unavailable, match="cannot be loaded"):
-        decided.again("honest.png")
+        decided.again("honest.png", fresh=True)
 
 
 def test_no_missing_filter_hides_that_a_picture_was_tampered_with(decided: Decided, tmp_path: Path) -> None:
