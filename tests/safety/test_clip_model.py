@@ -171,6 +171,7 @@ def test_a_broken_configuration_is_refused(config: bytes, folder: Path, tmp_path
     [
         ("ViT-B-32", None),
         ("no-such-model", "openai"),
+        ("hf-hub:owner/name", None),
         ("ViT-B-32", "/nowhere.safetensors"),
         ("local-dir:/nowhere", None),
         ("local-dir:", None),
