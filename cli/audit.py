@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import audit_bias, audit_memorisation
+from cli import audit_bias, audit_memorisation, audit_show
 from cli.console import emit, refusals
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ app = typer.Typer(
 
 app.command("bias")(audit_bias.command)
 app.command("memorisation")(audit_memorisation.command)
+app.command("show")(audit_show.command)
 
 
 @app.command()

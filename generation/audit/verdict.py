@@ -20,7 +20,7 @@ from safety.intervals import binomial_tail
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLE_LEVEL = 0.05
+SAMPLE_LEVEL = 0.01
 VERDICT_LEVEL = 0.01
 
 
@@ -29,8 +29,8 @@ class Space:
     """One space's findings for S samples: distances, both ranks, and which samples are copied (S,) bool.
 
     ``spread_rank`` is None without an adapter, when there is no base alone to compare with. ``captions_copied`` of
-    ``captions`` have half their samples or more copied; ``p`` is the chance of so many if the copied were as rare as
-    each rank says.
+    ``captions`` have half their samples or more copied; ``p`` is the chance of so many when samples lie as near to
+    training pictures as those of the base alone do to each other (without one: as training pictures do).
     """
 
     nearest: Nearest
@@ -63,19 +63,25 @@ def judge(
     With R training pictures a rank is at least 1 / (1 + R), so in a small set the nearest of all counts as too near.
     """
     rank = ranks(found.distance, reference)
-    copied = rank <= max(SAMPLE_LEVEL, 1 / (1 + len(reference)))
+    level = _level(reference)
+    copied = rank <= level
     spread_rank = None
     if spread is not None:
-        spread_rank = ranks(found.distance, spread)
-        copied &= spread_rank <= max(SAMPLE_LEVEL, 1 / (1 + len(spread)))
+        spread_rank, level = ranks(found.distance, spread), _level(spread)
+        copied &= spread_rank <= level
     numbers = np.asarray(captions)
     shares = [float(copied[(numbers == each) & counted].mean()) for each in sorted(set(numbers[counted].tolist()))]
     hits = sum(share >= 0.5 for share in shares)
-    # Copied samples have a rate of at most SAMPLE_LEVEL, so by Markov half of a caption's are at most twice as often.
-    p = binomial_tail(hits, len(shares), 2 * SAMPLE_LEVEL)
+    # A sample is copied by chance at the rate of its level, so by Markov half of a caption's are at twice that rate,
+    # however much samples of one caption have in common.
+    p = binomial_tail(hits, len(shares), min(1.0, 2 * level))
     return Space(
         found, reference, np.zeros(0) if spread is None else spread, rank, spread_rank, copied, hits, len(shares), p
     )
+
+
+def _level(reference: NDArray[np.float64]) -> float:
+    return max(SAMPLE_LEVEL, 1 / (1 + len(reference)))
 
 
 def spread_of(rows: NDArray[np.float32], captions: Sequence[int], blocked: NDArray[np.bool_]) -> NDArray[np.float64]:
