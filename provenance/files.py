@@ -22,11 +22,14 @@ def open_file(path: Path) -> BinaryIO:
         raise FileRefused(f"{path} does not exist", fix="check the path") from error
     except OSError as error:
         raise FileRefused(
-            f"{path} cannot be opened", expected="a regular file, not a link", found=str(error)
+            f"{path} cannot be opened",
+            expected="a regular file, not a link",
+            found=str(error),
+            fix="name the file itself",
         ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise FileRefused(f"{path} is not a regular file", expected="a regular file")
+        raise FileRefused(f"{path} is not a regular file", expected="a regular file", fix="name the file itself")
     return os.fdopen(descriptor, "rb")
 
 

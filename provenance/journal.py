@@ -57,8 +57,10 @@ class Journal:
         self._ledger = f"{ledger.chain_id}:{ledger.contract}"
         self._locks = path.with_suffix(".owners")
         self._owner: tuple[str, IO[bytes]] | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        self._path = path
+        with self._usable():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
         try:
             self._open(path)
         except BaseException:
@@ -66,7 +68,7 @@ class Journal:
             raise
 
     def _open(self, path: Path) -> None:
-        try:
+        with self._usable():
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             with self._writing():
@@ -75,8 +77,6 @@ class Journal:
                     for statement in _SCHEMA.split(";"):
                         self._connection.execute(statement)
                     self._connection.execute(f"PRAGMA user_version = {VERSION}")
-        except sqlite3.DatabaseError as error:
-            raise FormatError(f"{path} is not a journal", found=str(error), fix="restore it from a backup") from error
         if version not in (0, VERSION):
             raise FormatError(f"{path} was written by another prov", expected=f"version {VERSION}", found=f"{version}")
 
@@ -265,20 +265,40 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        with self._usable():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A full disk has ended the transaction already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Turns what SQLite and the system raise into ours: what the disk refuses, and a file that is no journal."""
         try:
             yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        except (sqlite3.OperationalError, OSError) as error:
+            raise RecordError(
+                f"the journal {self._path} cannot be used",
+                found=str(error),
+                fix="make room in the home, or make it writable",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise FormatError(
+                f"{self._path} is not a journal", found=str(error), fix="restore it from a backup"
+            ) from error
 
     def _own(self) -> str:
         if self._owner is None:
-            self._locks.mkdir(exist_ok=True)
             name = secrets.token_hex(16)
-            file = open(self._locks / name, "xb")  # noqa: SIM115 - held open: the lock lives as long as the process
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self._usable():
+                self._locks.mkdir(exist_ok=True)
+                file = open(self._locks / name, "xb")  # noqa: SIM115 - held open: the lock lives as long as the process
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._owner = (name, file)
         return self._owner[0]
 

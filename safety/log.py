@@ -26,8 +26,9 @@ class BlockedLog:
         """Writes one blocked decision and flushes it to disk; returns the entry's hash, the new head of the chain.
 
         ``hmac`` is the keyed digest of the prompt (64 hexadecimal digits), never the prompt. A line torn by a crash
-        is taken off first. Raises SafetyError when the decision allowed something, when the last line is not ours, or
-        when entries that the head beside the log names are gone: then nothing is written over the traces.
+        is taken off first. Raises SafetyError when the decision allowed something, when the disk takes no more, when
+        the last line is not ours, or when entries that the head beside the log names are gone: then nothing is written
+        over the traces.
         """
         if decision.allowed or not HASH.fullmatch(hmac):
             raise SafetyError("only blocked decisions with a keyed digest are logged")
@@ -44,6 +45,12 @@ class BlockedLog:
             os.fsync(file.fileno())
             keep_head(self._path, Head(sequence, head))
         return head
+
+    def require_writable(self) -> None:
+        """Raises SafetyError as ``append`` would, before there is anything to log; makes the file if there is none."""
+        with self._locked() as file:
+            last, _ = self._last(file)
+            self._require_kept(file, last)
 
     def head(self) -> str | None:
         """The hash of the newest entry, None for a log that has none; raises SafetyError as ``append`` does."""
@@ -100,8 +107,16 @@ class BlockedLog:
 
     @contextmanager
     def _locked(self) -> Iterator[IO[bytes]]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield file
+        except OSError as error:
+            raise SafetyError(
+                f"the log of what was blocked cannot be written: {self._path}",
+                expected="a file of its own, no link, on a disk with room",
+                found=str(error),
+                fix="make room, or move what stands in its place elsewhere",
+            ) from error

@@ -32,12 +32,14 @@ def read_head(log: Path) -> Head | None:
     path = head_path(log)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            data = file.read(MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SafetyError(f"{path} cannot be read", found=str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MAX_BYTES)
+        raise SafetyError(
+            f"{path} cannot be read", found=str(error), fix="move what stands in its place elsewhere, as evidence"
+        ) from error
     try:
         match json.loads(data):
             case {"type": str(kind), "sequence": int(number), "hash": str(digest)} if (

@@ -56,7 +56,11 @@ def chain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerUnavailable(f"the embedded chain {path} cannot be used", found=str(error)) from error
+        raise LedgerUnavailable(
+            f"the embedded chain {path} cannot be used",
+            found=str(error),
+            fix="make room on its disk, make it writable, or restore it from a backup",
+        ) from error
 
 
 def is_initialised(connection: sqlite3.Connection) -> bool:

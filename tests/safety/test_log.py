@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,20 +128,38 @@ def test_a_head_or_log_behind_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(SafetyError, match="cannot be read"):
         filled(tmp_path / "log", 1)
     (tmp_path / "link").symlink_to(tmp_path / "log")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(SafetyError, match="cannot be written") as refusal:
         filled(tmp_path / "link", 1)
+    assert "symbolic links" in str(refusal.value)
 
 
 def test_when_the_head_cannot_be_kept_the_entry_stands_and_the_caller_is_told(tmp_path: Path) -> None:
     filled(tmp_path / "log", 2)
     in_the_way = tmp_path / "log.head.new"
     in_the_way.mkdir()
-    with pytest.raises(OSError, match=r"log\.head\.new"):
+    with pytest.raises(SafetyError, match="cannot be written") as refusal:
         filled(tmp_path / "log", 1)
+    assert "log.head.new" in str(refusal.value)
     in_the_way.rmdir()
     assert audit_log(tmp_path / "log").faults == ()
     filled(tmp_path / "log", 1)
     assert audit_log(tmp_path / "log").entries == 4
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.mkdir, lambda path: path.symlink_to(path), lambda path: path.write_bytes(b"{}\n")]
+)
+def test_a_log_that_cannot_take_an_entry_says_so_before_there_is_one(
+    damage: Callable[[Path], object], tmp_path: Path
+) -> None:
+    BlockedLog(tmp_path / "whole").require_writable()
+    filled(tmp_path / "whole", 1)
+    BlockedLog(tmp_path / "whole").require_writable()
+    assert audit_log(tmp_path / "whole").entries == 1
+    damage(tmp_path / "log")
+    with pytest.raises(SafetyError) as refusal:
+        BlockedLog(tmp_path / "log").require_writable()
+    assert "do next" in str(refusal.value)
 
 
 def test_entries_longer_than_a_read_are_found(tmp_path: Path) -> None:
