@@ -7,7 +7,9 @@ scikit-learn, 153 pairs; starter world: 600 scenes, 179,700 pairs; see ``docs/sa
   of 18, a crop to 95 % for 10, to 90 % or less for none: a cropped copy is CLIP's to find. The closest other
   photographs are 102 bits apart; of the flat, similar scenes of the starter world 31 pairs are within it, such as
   the same drawing in another colour of the same brightness.
-- ``CLIP_LIMIT`` is a cosine; what it finds depends on the model.
+- ``CLIP_LIMIT`` is a cosine, and what it finds depends on the model. With the starter CLIP, crops to 90 % of the area
+  are within it for 16 of 18 photographs and 99 % of 300 scenes, to 80 % for 11 and 91 %; of different photographs none,
+  of the scenes 0.2 % of all pairs: pictures of one caption are one thing to a model that learnt captions.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PDQ_LIMIT = 31
-CLIP_LIMIT = 0.98
+CLIP_LIMIT = 0.99
 # Rows that are compared with everything at once: 512 × 100,000 float32 are 200 MB.
 BLOCK = 512
 
