@@ -35,7 +35,7 @@ def test_pictures_of_the_forbidden_object_are_blocked_whatever_they_are_called(f
         "data/p3.png": [("picture", "skull/score")],
     }
     scores = {item.path: item.scores["picture"]["skull"] for item in report.items}
-    assert scores["data/p1.png"] >= 0.25 > scores["data/p0.png"]
+    assert scores["data/p1.png"] >= report.rules.thresholds["picture"]["skull"] > scores["data/p0.png"]
     assert parse_screening(report.to_bytes()) == report
 
 
@@ -137,11 +137,19 @@ def test_duplicates_are_found_and_block_nothing(harmless: Path, screens: Screens
     (harmless / "turned.txt").write_text("a cup")
     report = screen_dataset(subjects_of_folder(harmless), screens)
     found = {search.measure: [group.paths for group in search.groups] for search in report.duplicates}
-    assert found == {
-        "sha256": [("data/again.png", "data/p0.png")],
-        "pdq": [("data/p1.png", "data/turned.png")],
-    }
+    assert found["sha256"] == [("data/again.png", "data/p0.png")]
+    assert found["pdq"] == [("data/p1.png", "data/turned.png")]
+    assert all("data/p0.png" not in group for group in found["clip"])
     assert report.blocked == ()
+
+
+def test_a_cropped_copy_is_found_by_clip(harmless: Path, screens: Screens) -> None:
+    Image.open(harmless / "p0.png").convert("RGB").crop((8, 8, 248, 248)).save(harmless / "crop.png")
+    (harmless / "crop.txt").write_text("a fish")
+    report = screen_dataset(subjects_of_folder(harmless), screens)
+    (alike,) = (search for search in report.duplicates if search.measure == "clip")
+    assert [group.paths for group in alike.groups] == [("data/crop.png", "data/p0.png")]
+    assert alike.limit <= alike.groups[0].furthest < 1
 
 
 def stopping(subjects: list[Subject], after: int) -> list[Subject]:
