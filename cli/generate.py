@@ -19,7 +19,9 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Seed of the first picture; drawn when not given.")] = None,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of DPM-Solver++.")] = 20,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; the base's own when not given.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="Safety policy; the base's own when not given.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Safety policy, also a signed one's folder; the base's own when not given.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("images"),
     clear_prompt: Annotated[bool, typer.Option(help="Write prompts into public records in clear.")] = False,
     plain_noise: Annotated[bool, typer.Option(help="Noise from the seed alone, without the latent mark.")] = False,
@@ -56,7 +58,7 @@ def command(
             request, home=Home.open(), account=account, out=out, passphrase=passphrase(), progress=progress("drawing")
         )
         for picture in issued.blocked:
-            note(f"blocked: {picture.reason}")
+            note(f"blocked: {picture.reason}\n  do next:  {picture.fix}")
         emit(
             {"images": [i.to_json() for i in issued.images], "blocked": [b.to_json() for b in issued.blocked]},
             "\n".join(str(i.path) for i in issued.images),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from generation.errors import GenerationError
 from generation.latent_mark import marked_noise
 from generation.licence import require_licence, require_quota
 from generation.request import GenerationRequest
@@ -25,10 +27,13 @@ from provenance.latent_entry import latent_entry
 from provenance.ledger import open_ledger, open_reader
 from provenance.ledger.accounts import account_address, load_account
 from provenance.placement import watermark_entry
+from provenance.policy_signature import verify_policy
 from provenance.record import ImageRecord, Origin
+from provenance.trust import TrustStore
 from safety.content import open_content_filter, screen_all_or_refuse
+from safety.decision import ERROR_RULE, Decision
 from safety.log import BlockedLog
-from safety.policy import open_policy
+from safety.policy import Policy, open_policy
 from safety.watermark import embed_verified
 
 if TYPE_CHECKING:
@@ -60,14 +65,22 @@ class Issued:
 
 @dataclass(frozen=True)
 class Blocked:
-    """One picture that was drawn and never written: which prompt of the request, and why."""
+    """One picture that was drawn and never written: which prompt of the request, why, and what to do next."""
 
     index: int
     reason: str
+    fix: str
 
     def to_json(self) -> Json:
         """What a program wants to know of it."""
-        return {"index": self.index, "reason": self.reason}
+        return {"index": self.index, "reason": self.reason, "fix": self.fix}
+
+    @classmethod
+    def by(cls, decision: Decision, index: int) -> Blocked:
+        """What a decision that blocks says to whoever asked."""
+        failed = decision.rule == ERROR_RULE
+        fix = "check the filter: prov policy check --image FILE" if failed else "ask for something else"
+        return cls(index, decision.reason, fix)
 
 
 @dataclass(frozen=True)
@@ -89,9 +102,10 @@ def generate(
 ) -> Issue:
     """Draws every prompt of a request and writes each picture that passes, after its record is stored.
 
-    Refuses before anything is drawn when the account holds no valid licence (LicenceRefused) or when the policy blocks
-    any prompt (PromptBlocked). A picture that the policy blocks is counted and logged, and never written. Raises
-    SamplingFailed, WatermarkError or any ProvenanceError of what it uses; pictures already written stay recorded.
+    Refuses before anything is drawn when the account holds no valid licence (LicenceRefused), when the policy blocks
+    any prompt (PromptBlocked), or when the log could not hold what is blocked. A picture that the policy blocks is
+    counted and logged, and never written. Raises only ProvenanceError and SafetyError; pictures already written stay
+    recorded.
     """
     reader = open_reader(home)
     address = account_address(home, account)
@@ -99,9 +113,10 @@ def generate(
     require_licence(reader, subject, address)
     require_quota(reader, home, subject, address, len(request.prompts))
 
-    policy = open_policy(request.policy, subject.base.id)
+    policy = _open_policy(request, home, subject)
     key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
-    prompt_decisions = screen_prompts(request.prompts, policy, key, log)
+    log.require_writable()
+    prompt_decisions = screen_prompts(request.prompts, policy, key, log, subject.base.id)
     content_filter = open_content_filter(policy, subject.base.id)
 
     issuer = load_issuer(home, passphrase)
@@ -114,13 +129,14 @@ def generate(
         origin = _origin(reader, stream, subject, issuer)
         with Serials(journal, stream) as serials:
             for batch in _drawn(pipeline, request, subject, serials, origin):
-                # What is screened is what is delivered, mark included, so that anybody can screen it again.
-                decisions = screen_all_or_refuse(content_filter, [drawn.picture for drawn in batch])
+                # What is screened is what is delivered, mark included, so that anybody can screen it again. A filter
+                # looks at copies: what it does to them is not delivered.
+                decisions = screen_all_or_refuse(content_filter, [drawn.picture.copy() for drawn in batch])
                 for drawn, decision in zip(batch, decisions, strict=True):
                     prompt = request.prompts[drawn.index]
                     if not decision.allowed:
                         log.append(decision, hmac=key.name(prompt))
-                        blocked.append(Blocked(drawn.index, decision.reason))
+                        blocked.append(Blocked.by(decision, drawn.index))
                         serials.put_back(drawn.serial)
                     else:
                         making = Making(
@@ -131,15 +147,16 @@ def generate(
                             watermark=drawn.watermark,
                         )
                         path = out / f"prov-{stream}-{drawn.serial}.png"
-                        record = issue_image(
-                            drawn.picture,
-                            path,
-                            origin=origin,
-                            serial=drawn.serial,
-                            making=making,
-                            issuer=issuer,
-                            journal=journal,
-                        )
+                        with _written(path):
+                            record = issue_image(
+                                drawn.picture,
+                                path,
+                                origin=origin,
+                                serial=drawn.serial,
+                                making=making,
+                                issuer=issuer,
+                                journal=journal,
+                            )
                         images.append(Issued(path, record))
                     if progress:
                         progress(drawn.index + 1, len(request.prompts))
@@ -177,6 +194,25 @@ def _drawn(
             latent = {} if nonce is None else {"latent": latent_entry(nonce)}
             batch.append(_Drawn(start + i, seeds[i], numbers[i], marked, {**watermark_entry(detection), **latent}))
         yield batch
+
+
+def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Policy:
+    """The policy of a request: a file, or the folder of a signed one, which counts if this home trusts who signed."""
+    if request.policy is not None and request.policy.is_dir():
+        return verify_policy(request.policy, TrustStore.of_home(home)).policy
+    return open_policy(request.policy, subject.base.id)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GenerationError(
+            f"{path} cannot be written",
+            found=str(error),
+            fix="make room, or choose another --out; its record stays, without a picture",
+        ) from error
 
 
 def _guidance(request: GenerationRequest, subject: Subject) -> float:

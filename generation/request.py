@@ -22,7 +22,8 @@ class GenerationRequest:
     ``base`` is by default the one the adapter was trained on, or the starter model.
     ``seed`` is that of the first picture (0 to 2⁶³ − 1); the i-th picture of a request uses ``seed + i``.
     The initial noise also carries the picture's number, so the same seed under another serial draws another picture;
-    with ``plain_noise`` it comes from the seed alone and carries nothing.
+    with ``plain_noise`` it comes from the seed alone and carries nothing. ``policy`` is a policy file, or the folder
+    that ``prov policy sign`` made.
     """
 
     prompts: tuple[str, ...]
@@ -42,6 +43,8 @@ class GenerationRequest:
         for number, prompt in enumerate(self.prompts, 1):
             if not prompt.strip():
                 faults.append(f"prompt {number} is empty")
+            elif not _is_unicode(prompt):
+                faults.append(f"prompt {number} holds half a character, as broken UTF-8 leaves it")
             elif len(prompt) > MAX_PROMPT_CHARACTERS:
                 faults.append(f"prompt {number} has {len(prompt)} characters, at most {MAX_PROMPT_CHARACTERS} are read")
         if self.seed is not None and not 0 <= self.seed < 2**63 - MAX_PROMPTS:
@@ -56,6 +59,11 @@ class GenerationRequest:
     def first_seed(self) -> int:
         """The seed given, or a fresh random one."""
         return self.seed if self.seed is not None else secrets.randbelow(2**32)
+
+
+def _is_unicode(text: str) -> bool:
+    # Lone surrogates are how Python carries bytes that are no text.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_prompts(path: Path) -> list[str]:

@@ -44,7 +44,8 @@ def usual_guidance(base: BaseModel) -> float:
 def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
     """Loads a Stable Diffusion pipeline from a local folder and puts an adapter on it.
 
-    The adapter arrives as the very bytes that were verified. Raises SamplingFailed when it does not fit the base.
+    The adapter arrives as the very bytes that were verified. Raises SamplingFailed when the base cannot be loaded or
+    the adapter does not fit it.
     """
     import safetensors.torch
     import torch
@@ -63,13 +64,20 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
         if base.family == "sd1"
         else {"add_watermarker": False}
     )
-    pipeline = DiffusionPipeline.from_pretrained(
-        base.folder,
-        dtype=torch.float16 if device == "cuda" else torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        **own,
-    ).to(device)
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            base.folder,
+            dtype=torch.float16 if device == "cuda" else torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            **own,
+        ).to(device)
+    except Exception as error:  # files that are broken make their readers raise whatever they stumble on
+        raise SamplingFailed(
+            f"the base model {base.id} cannot be loaded",
+            found=_told(error),
+            fix="get its files again, or free some memory",
+        ) from error
     # The solver is ours whatever the base names; prediction type, betas and spacing stay the base's own.
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
         pipeline.scheduler.config, algorithm_type="dpmsolver++"
@@ -111,23 +119,49 @@ def sample(
     """Draws one picture for each prompt, each from its own seed, as (H, W, 3) uint8 RGB.
 
     ``noise`` is the initial noise, (B, C, h, w) standard normal; without it each seed draws its own. ``output_scale``
-    is the base's fixed Lanczos enlargement. Raises SamplingFailed if the model gives NaN.
+    is the base's fixed Lanczos enlargement. Raises SamplingFailed if the model fails, or gives anything but pictures.
     """
     import torch
 
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    with torch.inference_mode():
-        pictures = pipeline(
-            prompt=list(prompts),
-            num_inference_steps=how.steps,
-            guidance_scale=how.guidance,
-            generator=generators,
-            latents=None if noise is None else torch.from_numpy(noise).to(pipeline.device, pipeline.dtype),
-            output_type="np",
-        ).images
+    try:
+        with torch.inference_mode():
+            pictures = pipeline(
+                prompt=list(prompts),
+                num_inference_steps=how.steps,
+                guidance_scale=how.guidance,
+                generator=generators,
+                latents=None if noise is None else torch.from_numpy(noise).to(pipeline.device, pipeline.dtype),
+                output_type="np",
+            ).images
+    except Exception as error:  # layers, devices and memory fail in ways of their own
+        raise SamplingFailed(
+            "drawing failed", found=_told(error), fix="ask for fewer pictures at once, or free some memory"
+        ) from error
+    _require_pictures(pictures, len(prompts))
     if not np.isfinite(pictures).all():
         raise SamplingFailed("the model gave values that are not numbers", fix="try full precision or another seed")
-    return [_enlarged((np.clip(picture, 0, 1) * 255).round().astype(np.uint8), output_scale) for picture in pictures]
+    drawn = [(np.clip(picture, 0, 1) * 255).round().astype(np.uint8) for picture in pictures]
+    # A mark would hide from the content filter that there is nothing below it.
+    if not all(picture.any() for picture in drawn):
+        raise SamplingFailed("the model drew black from edge to edge", fix="try full precision or another seed")
+    return [_enlarged(picture, output_scale) for picture in drawn]
+
+
+def _require_pictures(pictures: Any, count: int) -> None:
+    found = f"{pictures.dtype} {pictures.shape}" if isinstance(pictures, np.ndarray) else type(pictures).__name__
+    fits = isinstance(pictures, np.ndarray) and pictures.ndim == 4 and pictures.dtype.kind == "f" and pictures.size
+    if not fits or (len(pictures), pictures.shape[-1]) != (count, 3):
+        raise SamplingFailed(
+            "the model gave something that is not a picture for each prompt",
+            expected=f"({count}, H, W, 3) of fractions",
+            found=found,
+            fix="check the base's files",
+        )
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:400]
 
 
 def _enlarged(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -4,47 +4,95 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Sequence
 
-from generation.errors import PromptBlocked
+from generation.errors import GenerationError, PromptBlocked
 from provenance.files import read_file, write_file
 from provenance.home import Home
-from safety.decision import Decision
+from safety.decision import ERROR_RULE, Decision, failure
+from safety.errors import SafetyError
 from safety.log import BlockedLog
-from safety.policy import Policy
-from safety.prompt_stages import open_prompt_filter
+from safety.policy import STARTER_BASE, Policy
+from safety.prompt_stages import PromptScreen, open_prompt_filter
+from safety.sound import require_sound
+from safety.text_filter import SCORER
+
+KEY_BYTES = 32
 
 
 class PromptKey:
     """The key under which prompts are named in records and in the log, so that nobody can try prompts on them."""
 
     def __init__(self, secret: bytes) -> None:
+        """Takes 32 bytes; raises GenerationError for fewer or more, under which prompts could be guessed."""
+        if len(secret) != KEY_BYTES:
+            raise GenerationError(
+                "prompt.key is not the key of a home",
+                expected=f"{KEY_BYTES} bytes",
+                found=f"{len(secret)} bytes",
+                fix="restore it from a backup; a new one, made once it is gone, names the prompts of old records anew",
+            )
         self._secret = secret
 
     @classmethod
     def of_home(cls, home: Home) -> PromptKey:
-        """The home's own key, made when it is first needed."""
+        """The home's own key, made when it is first needed; raises GenerationError or FileRefused."""
         path = home.path / "prompt.key"
-        if not path.exists():
-            write_file(path, secrets.token_bytes(32), mode=0o600)
-        return cls(read_file(path, limit=32))
+        if not os.path.lexists(path):
+            try:
+                write_file(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
+            except OSError as error:
+                raise GenerationError(
+                    f"{path} cannot be written, and nothing is drawn without it",
+                    found=str(error),
+                    fix="make room in the home, or make it writable",
+                ) from error
+        return cls(read_file(path, limit=1 << 16))
 
     def name(self, prompt: str) -> str:
         """HMAC-SHA-256 of a prompt, as 64 hexadecimal digits."""
         return hmac.new(self._secret, prompt.encode(), hashlib.sha256).hexdigest()
 
 
-def screen_prompts(prompts: Sequence[str], policy: Policy, key: PromptKey, log: BlockedLog) -> dict[str, Decision]:
-    """The decision on every prompt; raises PromptBlocked at the first that is blocked, once that is in the log."""
-    prompt_filter = open_prompt_filter(policy)
+def screen_prompts(
+    prompts: Sequence[str], policy: Policy, key: PromptKey, log: BlockedLog, base: str = STARTER_BASE
+) -> dict[str, Decision]:
+    """The decision on every prompt; raises PromptBlocked at the first that is blocked, once that is in the log.
+
+    A filter that cannot be loaded for pictures of ``base`` is a FilterError; one that fails blocks.
+    """
+    prompt_filter = open_prompt_filter(policy, base=base)
     decisions = {}
     for prompt in dict.fromkeys(prompts):
-        decision = prompt_filter.screen(prompt)
+        decision = _decided(prompt_filter, prompt, policy)
         if not decision.allowed:
             log.append(decision, hmac=key.name(prompt))
+            failed = decision.rule == ERROR_RULE
             raise PromptBlocked(
-                "the safety policy blocks this prompt", found=decision.reason, fix="ask for something else"
+                "this prompt cannot be screened" if failed else "the safety policy blocks this prompt",
+                found=decision.reason,
+                fix="check the filter: prov policy check --prompt TEXT" if failed else "ask for something else",
             )
         decisions[prompt] = decision
     return decisions
+
+
+def _decided(prompt_filter: PromptScreen, prompt: str, policy: Policy) -> Decision:
+    try:
+        decision = prompt_filter.screen(prompt)
+    except SafetyError:
+        raise
+    except Exception as error:  # whatever a filter raises blocks
+        return _failed(policy, error)
+    try:
+        require_sound(decision, policy, "prompt", SCORER)
+    except SafetyError as error:
+        return _failed(policy, error)
+    return decision
+
+
+def _failed(policy: Policy, error: Exception) -> Decision:
+    reason = failure("the prompt filter", error)
+    return Decision(False, "prompt", policy.digest, "unknown", rule=ERROR_RULE, reason=reason)

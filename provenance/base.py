@@ -34,6 +34,7 @@ WEIGHT_STEMS = {
     "vae": "diffusion_pytorch_model",
 }
 
+_AGAIN = "get the base's files again, or name another base with --base"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _TEXTS = (".json", ".txt")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
@@ -100,10 +101,10 @@ def _index(folder: Path) -> Json:
         singles = sorted(p for p in folder.iterdir() if p.suffix in (*_PICKLES, ".safetensors"))
         if singles:
             raise _single_file(singles[0])
-        raise BaseRefused(f"{folder} is not a base model", expected="a model_index.json (diffusers layout)")
+        raise BaseRefused(f"{folder} is not a base model", expected="a model_index.json (diffusers layout)", fix=_AGAIN)
     index = parse_json(path.read_bytes(), str(path), limit=1 << 20)
     if not isinstance(index, dict):
-        raise BaseRefused(f"{path} is not a pipeline description", expected="a JSON object")
+        raise BaseRefused(f"{path} is not a pipeline description", expected="a JSON object", fix=_AGAIN)
     return index
 
 
@@ -121,7 +122,7 @@ def _loaded_files(folder: Path, family: str) -> list[str]:
     for component in COMPONENTS[family]:
         part = folder / component
         if not part.is_dir():
-            raise BaseRefused(f"{folder} has no {component}/", expected="every component of its family")
+            raise BaseRefused(f"{folder} has no {component}/", expected="every component of its family", fix=_AGAIN)
         names += [f"{component}/{p.name}" for p in part.iterdir() if p.suffix in _TEXTS and not _is_index(p.name)]
         if component in WEIGHT_STEMS:
             names += [f"{component}/{name}" for name in _weights(part, WEIGHT_STEMS[component])]
@@ -148,7 +149,7 @@ def _weights(part: Path, stem: str) -> list[str]:
             found=pickles[0],
             fix="use the safetensors release of this base, or convert it with `pipe.save_pretrained(FOLDER)`",
         )
-    raise BaseRefused(f"{part} has no weights", expected=f"{stem}.safetensors")
+    raise BaseRefused(f"{part} has no weights", expected=f"{stem}.safetensors", fix=_AGAIN)
 
 
 def _single_file(path: Path) -> BaseRefused:

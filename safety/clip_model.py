@@ -76,12 +76,22 @@ class ClipModel:
 
         found = []
         with torch.inference_mode(), _full_precision(self.device):
-            for batch in batches:
-                found.append(tower(batch.to(self.device)).float().cpu().numpy())
+            try:
+                for batch in batches:
+                    found.append(tower(batch.to(self.device)).float().cpu().numpy())
+            except Exception as error:  # a model raises whatever its layers, its device or its memory do
+                raise FilterError(
+                    f"the model failed with {type(error).__name__}",
+                    found=str(error).replace("\n", " ")[:300],
+                    fix="give it more memory or another device, or check its files",
+                ) from error
         vectors = np.concatenate(found) if found else np.zeros((0, 1), np.float32)
         if vectors.ndim != 2 or len(vectors) != count:
             raise FilterError(
-                "the model's answer has the wrong shape", expected=f"({count}, D)", found=f"{vectors.shape}"
+                "the model's answer has the wrong shape",
+                expected=f"({count}, D)",
+                found=f"{vectors.shape}",
+                fix="check the model's files",
             )
         return unit_rows(vectors)
 
@@ -127,6 +137,7 @@ def _loaded(name: str, pretrained: str | None, device: str, _files: tuple[Any, .
     _require_safetensors(name, pretrained)
     model, preprocess, tokenizer, architecture = _read(name, pretrained, device)
     _require_own_tokenizer(model, tokenizer)
+    _require_own_shapes(name, pretrained, model)
     scale = float(model.logit_scale.exp())
     if not (math.isfinite(scale) and scale > 0):
         raise FilterError("no scale", found=f"a logit scale of {scale}")
@@ -171,6 +182,23 @@ def _require_own_tokenizer(model: Any, tokenizer: Any) -> None:
     rows, known = getattr(tower, "vocab_size", None), getattr(tokenizer, "vocab_size", None)
     if isinstance(rows, int) and isinstance(known, int) and rows != known:
         raise FilterError("another tokenizer", found=f"a tokenizer of {known} tokens for a text tower of {rows}")
+
+
+def _require_own_shapes(name: str, pretrained: str | None, model: Any) -> None:
+    """Raises FilterError for a file whose position embeddings open_clip stretched to fit another picture or text."""
+    from safetensors import safe_open
+
+    folder = Path(name.removeprefix(_FOLDER)) if name.startswith(_FOLDER) else None
+    paths = [folder / weights for weights in _WEIGHTS] if folder else [Path(pretrained or "")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return
+    loaded = model.state_dict()
+    with safe_open(path, "pt") as file:
+        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key in loaded}  # noqa: SIM118
+    for key, shape in shapes.items():
+        if math.prod(shape) != loaded[key].numel():
+            raise FilterError("stretched weights", found=f"{key} of shape {shape} for {tuple(loaded[key].shape)}")
 
 
 @contextmanager

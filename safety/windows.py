@@ -14,7 +14,10 @@ def token_windows(tokens: Sequence[int], room: int) -> list[tuple[int, ...]]:
     """Windows of at most ``room`` tokens, each token in at least one, neighbours sharing half; one for no tokens."""
     if room < 2:
         raise FilterError(
-            "the text tower has no room for a text", expected="a context of 4 tokens", found=str(room + 2)
+            "the text tower has no room for a text",
+            expected="a context of 4 tokens",
+            found=str(room + 2),
+            fix="name another model in the policy",
         )
     step = room // 2
     last = max(0, len(tokens) - room)

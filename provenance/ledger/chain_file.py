@@ -52,10 +52,10 @@ def chain_path(home: Home) -> Path:
 
 @contextmanager
 def chain_errors(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into LedgerUnavailable."""
+    """Turns errors of SQLite and of the disk into LedgerUnavailable."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise LedgerUnavailable(
             f"the embedded chain {path} cannot be used",
             found=str(error),

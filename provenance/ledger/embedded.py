@@ -129,7 +129,7 @@ class EmbeddedChain:
     def _transaction(self) -> Iterator[Evm]:
         from provenance.ledger.evm import Evm
 
-        with chain_lock(self._folder), chain_errors(self._path), _immediate(self._connection):
+        with chain_errors(self._path), chain_lock(self._folder), _immediate(self._connection):
             yield Evm(self._connection, self.identity.chain_id)
 
     @contextmanager
