@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from safety.clip_model import STARTER_MODEL
 from safety.deadline import DEADLINE, answer_within
 from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError
 from safety.policy import STARTER_BASE, Policy
+from safety.sound import require_sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +45,6 @@ def open_content_filter(policy: Policy, base: str, device: str = "cpu") -> Conte
     What ships for the starter world knows only that, so it is refused for any other base. ``device`` is where the
     model runs, as in ``cuda``.
     """
-    if policy.filter.kind == "starter":
-        _require_own_world(policy, base)
-        from safety.starter_filter import StarterContentFilter
-
-        return StarterContentFilter(policy)
     from safety.clip_filter import OpenClipContentFilter
 
     return OpenClipContentFilter(policy, open_policy_model(policy, base, device))
@@ -58,7 +55,7 @@ def open_policy_model(policy: Policy, base: str, device: str = "cpu") -> ClipMod
     from safety.clip_model import open_clip_model
 
     _require_own_world(policy, base)
-    return open_clip_model(policy.filter.model or "", policy.filter.pretrained, device)
+    return open_clip_model(policy.filter.model, policy.filter.pretrained, device)
 
 
 def screen_or_refuse(
@@ -122,10 +119,10 @@ def decide(content_filter: ContentFilter, stage: str, scores: Mapping[str, float
 
 
 def _require_own_world(policy: Policy, base: str) -> None:
-    if "starter" in (policy.filter.kind, policy.filter.model) and base != STARTER_BASE:
+    if policy.filter.model == STARTER_MODEL and base != STARTER_BASE:
         raise FilterError(
-            "the starter filter cannot judge pictures of another base",
-            expected="a policy with filter kind open_clip and a model of your own choice",
+            "the starter model cannot judge pictures of another base",
+            expected="a policy whose filter has a model of your own choice",
             found=f"base {base!r}",
             fix="give --policy, or none for the default",
         )
@@ -166,17 +163,10 @@ def _blocked(content_filter: ContentFilter, stage: str, error: Exception) -> Dec
 
 
 def _check_decision(decision: Any, content_filter: ContentFilter, stage: str) -> None:
-    if not isinstance(decision, Decision) or decision.stage != stage:
-        raise FilterError("the filter did not decide")
     policy = content_filter.policy
-    if (decision.policy_digest, decision.filter_digest) != (policy.digest, content_filter.digest):
-        raise FilterError("the filter decided by another policy or under another name")
-    if not decision.allowed:
-        return
-    for concept in policy.at(stage):
-        score, threshold = decision.scores[concept.name], concept.thresholds[policy.filter.kind]
-        if not (math.isfinite(score) and 0 <= score < threshold):
-            raise FilterError(f"the filter allowed {concept.name} against the policy")
+    require_sound(decision, policy, stage, policy.filter.kind)
+    if decision.filter_digest != content_filter.digest:
+        raise FilterError("the filter decided under another name")
 
 
 def _named(thing: Any, *path: str) -> str:

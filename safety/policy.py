@@ -34,7 +34,7 @@ class Concept:
     """Something the policy forbids, and how prompts and pictures of it are known.
 
     ``terms`` and ``allow`` are for prompts, and ``languages`` adds lists by language tag; all count for every prompt.
-    ``labels`` are classes of the starter classifier; ``prompts`` and ``anchors`` are what CLIP compares.
+    ``prompts`` and ``anchors`` are what CLIP compares.
     ``thresholds`` are those that block, above 0 and at most 1, by who scores (``policy_thresholds.SCORERS``), and
     ``warnings`` those from which the user is told; ``calibration`` holds what is known of them.
     """
@@ -43,7 +43,6 @@ class Concept:
     stages: tuple[str, ...]
     terms: tuple[str, ...]
     allow: tuple[str, ...]
-    labels: tuple[str, ...]
     prompts: tuple[str, ...]
     anchors: tuple[str, ...]
     languages: Mapping[str, TermList]
@@ -62,10 +61,10 @@ class Concept:
 
 @dataclass(frozen=True)
 class FilterChoice:
-    """Which content filter a policy asks for: ``starter``, or ``open_clip`` with a model and its weights."""
+    """Which open_clip model a policy asks for, as ``clip_model.open_clip_model`` takes it."""
 
     kind: str
-    model: str | None = None
+    model: str
     pretrained: str | None = None
 
 
@@ -93,7 +92,7 @@ class Policy:
     def parse(cls, data: bytes, what: str = "the policy") -> Policy:
         """Reads a policy from YAML; raises PolicyError naming every fault in it."""
         if len(data) > MAX_BYTES:
-            raise PolicyError(f"{what} is too large", expected=f"at most {MAX_BYTES} bytes")
+            raise PolicyError(f"{what} is too large", expected=f"at most {MAX_BYTES} bytes", fix="name fewer terms")
         value = parse_yaml(data, what)
         faults = faults_in(value)
         if faults:
@@ -136,7 +135,7 @@ def open_policy(path: Path | None, base: str) -> Policy:
 
 
 def _concept(name: str, value: dict[str, Any]) -> Concept:
-    lists = {key: tuple(value[key]) for key in ("stages", "terms", "allow", "labels", "prompts", "anchors")}
+    lists = {key: tuple(value[key]) for key in ("stages", "terms", "allow", "prompts", "anchors")}
     languages = {tag: TermList(tuple(v["terms"]), tuple(v["allow"])) for tag, v in value["languages"].items()}
     thresholds: dict[str, Threshold] = {k: read_threshold(v) for k, v in value["thresholds"].items()}
     calibration = {scorer: read_calibration(v) for scorer, v in value["calibration"].items()}

@@ -9,12 +9,13 @@ from safety.decision import STAGES
 from safety.errors import PolicyError
 from safety.policy_thresholds import calibration_faults, threshold_faults
 
-TYPE = "urn:prov:policy:v2"
-KINDS = ("starter", "open_clip")
+TYPE = "urn:prov:policy:v3"
+KIND = "open_clip"
 MAX_ITEMS, MAX_TEXT, MAX_CONCEPTS, MAX_DEPTH = 2000, 200, 200, 16
 
+_FIX = "write it like the one that `prov policy show` prints"
 _TOP = {"type", "name", "version", "on_error", "filter", "concepts"}
-_LISTS = ("stages", "terms", "allow", "labels", "prompts", "anchors")
+_LISTS = ("stages", "terms", "allow", "prompts", "anchors")
 _CONCEPT = {*_LISTS, "languages", "thresholds", "calibration"}
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -30,17 +31,18 @@ def parse_yaml(data: bytes, what: str) -> Any:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             # The scanner's work grows with the square of the depth.
             if depth > MAX_DEPTH:
-                raise PolicyError(f"{what} is nested too deeply", expected=f"at most {MAX_DEPTH} levels")
+                raise PolicyError(f"{what} is nested too deeply", expected=f"at most {MAX_DEPTH} levels", fix=_FIX)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise PolicyError(
-                    f"{what} uses an alias", expected="every value written out", found=f"{event.start_mark}"
+                    f"{what} uses an alias", expected="every value written out", found=f"{event.start_mark}", fix=_FIX
                 )
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _refuse_repeated_keys(node, what)
         return yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PolicyError(f"{what} is not valid YAML", found=str(error).replace("\n", " ")[:300]) from error
+        found = str(error).replace("\n", " ")[:300]
+        raise PolicyError(f"{what} is not valid YAML", found=found, fix=_FIX) from error
 
 
 def _refuse_repeated_keys(node: Any, what: str) -> None:
@@ -50,9 +52,9 @@ def _refuse_repeated_keys(node: Any, what: str) -> None:
         seen = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise PolicyError(f"{what} has a key that is not a word", found=str(key.start_mark))
+                raise PolicyError(f"{what} has a key that is not a word", found=str(key.start_mark), fix=_FIX)
             if key.value in seen:
-                raise PolicyError(f"{what} names a key twice", found=f"{key.value!r}{key.start_mark}")
+                raise PolicyError(f"{what} names a key twice", found=f"{key.value!r}{key.start_mark}", fix=_FIX)
             seen.add(key.value)
             _refuse_repeated_keys(value, what)
     elif isinstance(node, yaml.SequenceNode):
@@ -74,34 +76,29 @@ def faults_in(value: Any) -> list[str]:
         faults.append("version is not a whole number from 1")
     if value.get("on_error") != "block":
         faults.append(f"on_error is {value.get('on_error')!r}; only block is possible")
-    choice = value.get("filter")
-    faults += _filter_faults(choice)
-    kind = choice.get("kind") if isinstance(choice, dict) else None
+    faults += _filter_faults(value.get("filter"))
     concepts = value.get("concepts")
     if not isinstance(concepts, dict) or not 1 <= len(concepts) <= MAX_CONCEPTS:
         return [*faults, f"concepts is not a mapping of 1 to {MAX_CONCEPTS} concepts"]
     for name, concept in concepts.items():
-        faults += _concept_faults(name, concept, kind)
+        faults += _concept_faults(name, concept)
     return faults
 
 
 def _filter_faults(value: Any) -> list[str]:
     if not isinstance(value, dict):
         return ["filter is not a mapping"]
-    kind = value.get("kind")
-    if kind not in KINDS:
-        return [f"filter.kind is {kind!r}, not {' or '.join(KINDS)}"]
-    known = {"kind"} if kind == "starter" else {"kind", "model", "pretrained"}
-    faults = [f"filter: unknown key {key!r}" for key in value if key not in known]
-    if kind == "open_clip":
-        if not _is_text(value.get("model"), 1000):
-            faults.append("filter.model is not a model's name, or local-dir:PATH")
-        if value.get("pretrained") is not None and not _is_text(value.get("pretrained"), 1000):
-            faults.append("filter.pretrained is not the name or path of weights")
+    faults = [f"filter: unknown key {key!r}" for key in value if key not in {"kind", "model", "pretrained"}]
+    if value.get("kind") != KIND:
+        faults.append(f"filter.kind is {value.get('kind')!r}, not {KIND}")
+    if not _is_text(value.get("model"), 1000):
+        faults.append("filter.model is not starter, a model's name, hf-hub:OWNER/NAME or local-dir:PATH")
+    if value.get("pretrained") is not None and not _is_text(value.get("pretrained"), 1000):
+        faults.append("filter.pretrained is not the name or path of weights")
     return faults
 
 
-def _concept_faults(name: Any, value: Any, kind: Any) -> list[str]:
+def _concept_faults(name: Any, value: Any) -> list[str]:
     where = f"concepts.{name}"
     if not _is_name(name):
         return [f"{where}: the name is not a word of a-z, 0-9, - and _"]
@@ -122,28 +119,26 @@ def _concept_faults(name: Any, value: Any, kind: Any) -> list[str]:
     thresholds = value.get("thresholds", {})
     faults += threshold_faults(thresholds, f"{where}.thresholds")
     faults += calibration_faults(value.get("calibration", {}), thresholds, f"{where}.calibration")
-    return faults + _scorer_faults(value, kind, stages, where)
+    return faults + _scorer_faults(value, stages, where)
 
 
-def _scorer_faults(value: dict[Any, Any], kind: Any, stages: list[str], where: str) -> list[str]:
-    """What the chosen content filter, and CLIP on prompts, lack in a concept."""
-    if kind not in KINDS:
-        return []
+def _scorer_faults(value: dict[Any, Any], stages: list[str], where: str) -> list[str]:
+    """What CLIP lacks in a concept, to compare pictures and, where it is asked to, texts."""
     faults = []
     thresholds = value.get("thresholds")
     thresholds = thresholds if isinstance(thresholds, dict) else {}
     if {"train", "output"} & set(stages):
-        if "thresholds" in value and kind not in thresholds:
-            faults.append(f"{where}.thresholds has none for the filter {kind}")
-        for key in ("labels",) if kind == "starter" else ("prompts", "anchors"):
-            if not value.get(key):
-                faults.append(f"{where}.{key} is empty, though pictures are screened for it by {kind}")
-    if "open_clip_text" in thresholds:
-        if kind != "open_clip" or "prompt" not in stages:
-            faults.append(f"{where}.thresholds.open_clip_text needs the filter open_clip and the stage prompt")
+        if "thresholds" in value and KIND not in thresholds:
+            faults.append(f"{where}.thresholds has none for {KIND}")
         for key in ("prompts", "anchors"):
             if not value.get(key):
-                faults.append(f"{where}.{key} is empty, though prompts are compared with it by open_clip_text")
+                faults.append(f"{where}.{key} is empty, though pictures are screened for it")
+    if "open_clip_text" in thresholds:
+        if not {"prompt", "train"} & set(stages):
+            faults.append(f"{where}.thresholds.open_clip_text needs the stage prompt or train")
+        for key in ("prompts", "anchors"):
+            if not value.get(key):
+                faults.append(f"{where}.{key} is empty, though texts are compared with it by open_clip_text")
     return faults
 
 

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-# Who scores: the two content filters, and CLIP on the text of a prompt.
-SCORERS = ("starter", "open_clip", "open_clip_text")
+# Who scores: CLIP on pictures, and on the text of prompts and captions.
+SCORERS = ("open_clip", "open_clip_text")
 
 PRECISIONS = ("fp32",)
 

@@ -46,10 +46,10 @@ def test_a_policy_is_shown_with_its_digest(base: str) -> None:
 
 
 def test_a_picture_is_blocked_when_the_filter_cannot_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from safety.starter import classifier
+    from safety import clip_model
 
-    monkeypatch.setattr(classifier, "WEIGHTS", tmp_path / "none.safetensors")
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "picture.png")
+    monkeypatch.setattr(clip_model, "STARTER_CLIP", tmp_path / "none")
+    Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(tmp_path / "picture.png")
     result = RUN.invoke(app, ["check", "--image", str(tmp_path / "picture.png")])
     assert result.exit_code == 1
     assert "cannot be loaded" in result.stderr

@@ -48,7 +48,7 @@ def test_the_digest_is_that_of_the_canonical_json_whatever_the_yaml_looks_like()
 
 def test_any_change_of_meaning_changes_the_digest() -> None:
     changed = starter()
-    changed["concepts"]["skull"]["thresholds"]["starter"] = 0.26
+    changed["concepts"]["skull"]["thresholds"]["open_clip"] = 0.26
     assert parse(changed).digest != Policy.load(STARTER_POLICY).digest
 
 
@@ -60,11 +60,11 @@ def test_all_faults_are_reported_together() -> None:
     concept = value["concepts"]["skull"]
     concept["threshold"] = concept.pop("thresholds")
     concept["stages"] = ["prompt", "later"]
-    concept["labels"] = "skull"
+    concept["labels"] = ["skull"]
     with pytest.raises(PolicyError) as refusal:
         parse(value)
     message = str(refusal.value)
-    for part in ("'surprise'", "on_error", "version", "'threshold'", "thresholds is missing", "stages", "labels"):
+    for part in ("'surprise'", "on_error", "version", "'threshold'", "thresholds is missing", "stages", "'labels'"):
         assert part in message
 
 
@@ -77,27 +77,27 @@ def broken(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
-        (broken(thresholds={"starter": 0}), "above 0"),
-        (broken(thresholds={"starter": 1.5}), "above 0"),
-        (broken(thresholds={"starter": float("nan")}), "above 0"),
-        (broken(thresholds={"starter": True}), "above 0"),
-        (broken(thresholds={"open_clip": 0.5}), "none for the filter starter"),
-        (broken(thresholds={"other": 0.5, "starter": 0.5}), "unknown filter 'other'"),
+        (broken(thresholds={"open_clip": 0}), "above 0"),
+        (broken(thresholds={"open_clip": 1.5}), "above 0"),
+        (broken(thresholds={"open_clip": float("nan")}), "above 0"),
+        (broken(thresholds={"open_clip": True}), "above 0"),
+        (broken(thresholds={"open_clip_text": 0.5}), "has none for open_clip"),
+        (broken(thresholds={"other": 0.5, "open_clip": 0.5}), "unknown filter 'other'"),
         (broken(terms=[]), "terms is empty"),
         (broken(terms=["skull", "skull"]), "twice"),
         (broken(terms=["666"]), "no letter"),
         (broken(terms=[1]), "list of"),
         (broken(terms=["a\nb"]), "list of"),
-        (broken(labels=[]), "labels is empty"),
+        (broken(prompts=[]), "prompts is empty"),
         (broken(stages=[]), "stages"),
         (broken(stages=["prompt", "prompt"]), "twice"),
         ({**starter(), "concepts": {}}, "concepts"),
         ({**starter(), "concepts": {"A B": {}}}, "word of a-z"),
         ({**starter(), "concepts": {"skull": None}}, "not a mapping"),
-        ({**starter(), "type": "urn:prov:policy:v1"}, "urn:prov:policy:v2"),
+        ({**starter(), "type": "urn:prov:policy:v2"}, "urn:prov:policy:v3"),
         ({**starter(), "filter": {"kind": "none"}}, "filter.kind"),
         ({**starter(), "filter": {"kind": "open_clip"}}, "filter.model"),
-        ({**starter(), "filter": {"kind": "starter", "model": "x"}}, "unknown key 'model'"),
+        ({**starter(), "filter": {"kind": "starter", "model": "x", "labels": []}}, "unknown key 'labels'"),
         ({**starter(), "filter": None}, "filter is not"),
         ([], "not a mapping"),
         (None, "not a mapping"),
@@ -176,12 +176,12 @@ CALIBRATION = {
 
 
 def calibrated(**changes: Any) -> dict[str, Any]:
-    return broken(calibration={"starter": CALIBRATION | changes})
+    return broken(calibration={"open_clip": CALIBRATION | changes})
 
 
 def test_a_threshold_carries_its_calibration() -> None:
     (concept,) = parse(calibrated()).concepts
-    calibration = concept.calibration["starter"]
+    calibration = concept.calibration["open_clip"]
     assert (calibration.negatives, calibration.fpr, calibration.interval) == (299, 0.0, (0.0, 0.01))
     assert calibration.set_digest == "ab" * 32
     assert (calibration.model_digest, calibration.precision) == ("cd" * 32, "fp32")
@@ -201,13 +201,13 @@ def test_a_threshold_carries_its_calibration() -> None:
         (calibrated(confidence=1), "from 0 to 1"),
         (calibrated(fpr=float("nan")), "from 0 to 1"),
         (calibrated(recall=1.0), "unknown key 'recall'"),
-        (broken(calibration={"starter": {}}), "fpr is missing"),
-        (broken(calibration={"open_clip": CALIBRATION}), "of no threshold"),
+        (broken(calibration={"open_clip": {}}), "fpr is missing"),
+        (broken(calibration={"open_clip_text": CALIBRATION}), "of no threshold"),
         (broken(calibration=None), "not a mapping"),
-        (broken(thresholds={"starter": {"warn": 0.3, "block": 0.2}}), "warn is not below block"),
-        (broken(thresholds={"starter": {"block": 0.2}}), "warn is None"),
-        (broken(thresholds={"starter": {"warn": 0.1, "block": 0.2, "stop": 1}}), "unknown key 'stop'"),
-        (broken(thresholds={"starter": 0.5, "open_clip_text": 0.5}), "needs the filter open_clip"),
+        (broken(thresholds={"open_clip": {"warn": 0.3, "block": 0.2}}), "warn is not below block"),
+        (broken(thresholds={"open_clip": {"block": 0.2}}), "warn is None"),
+        (broken(thresholds={"open_clip": {"warn": 0.1, "block": 0.2, "stop": 1}}), "unknown key 'stop'"),
+        (broken(stages=["output"], thresholds={"open_clip": 0.5, "open_clip_text": 0.5}), "needs the stage prompt"),
         (broken(languages={"de": {"terms": ["Schädel"]}}), "allow is missing"),
         (broken(languages={"de": {"terms": ["7"], "allow": []}}), "no letter"),
         (broken(languages={"German": {"terms": [], "allow": []}}), "language tag"),
@@ -223,14 +223,14 @@ def test_a_wrong_threshold_calibration_or_language_is_refused_by_name(value: Any
 def test_faults_of_a_calibration_are_reported_together() -> None:
     with pytest.raises(PolicyError) as refusal:
         parse(calibrated(set="x", model="y", precision="z", n=298))
-    for fault in ("starter.set", "starter.model", "starter.precision", "298 negatives"):
+    for fault in ("open_clip.set", "open_clip.model", "open_clip.precision", "298 negatives"):
         assert fault in str(refusal.value)
 
 
 def test_a_calibration_counts_for_its_own_model_alone() -> None:
     policy = parse(calibrated())
-    assert policy.calibrated_elsewhere("starter", "cd" * 32) == ()
-    assert policy.calibrated_elsewhere("starter", "ef" * 32) == ("skull",)
+    assert policy.calibrated_elsewhere("open_clip", "cd" * 32) == ()
+    assert policy.calibrated_elsewhere("open_clip", "ef" * 32) == ("skull",)
     assert policy.calibrated_elsewhere("open_clip_text", "ef" * 32) == ()
 
 
