@@ -307,10 +307,8 @@ def test_a_filter_that_cannot_load_gives_no_verdict(
     decided: Decided, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safety import clip_model
-    from safety.starter import classifier
 
     monkeypatch.setattr(clip_model, "STARTER_CLIP", tmp_path / "missing")
-    monkeypatch.setattr(classifier, "WEIGHTS", tmp_path / "missing.safetensors")
     with pytest.raises(Unavailable, match="cannot be loaded"):
         decided.again("honest.png", fresh=True)
 
