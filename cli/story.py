@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import note, paint, progress
 from cli.contact_sheet import Cell, draw_sheet
+from cli.screening import screening_line
 from provenance.canonical import Json
 from provenance.errors import ProvenanceError, UsageError
 from provenance.files import write_file
@@ -114,6 +115,9 @@ def _make(story: Story, home: Home, quick: bool) -> tuple[int, list[Cell]]:
     from provenance.ledger.accounts import load_account
     from provenance.ledger.licences import Terms
     from provenance.release import publish_release
+    from provenance.screening.run import screen_dataset
+    from provenance.screening.screens import ScreeningChoice, open_screens
+    from provenance.screening.subjects import subjects_of_folder
     from provenance.stores import open_store
     from provenance.trust import TrustStore
     from training.config import TrainConfig
@@ -121,12 +125,18 @@ def _make(story: Story, home: Home, quick: bool) -> tuple[int, list[Cell]]:
 
     issuer, trust = load_issuer(home), TrustStore.of_home(home)
     drawings, dataset, adapter = story.out / "drawings", story.out / "dataset", story.out / "adapter"
-    story.step(
-        "Drawings of rockets, signed with the rights in them",
-        f"prov dataset sign {drawings} --license CC-BY-4.0 --holder 'Demo Studio' --out {dataset}",
-    )
+    report = story.out / "screening.json"
+    story.step("Drawings of rockets, screened by the safety policy", f"prov dataset screen {drawings} --out {report}")
     drawn = write_demo_dataset(drawings)
-    sign_dataset(drawings, dataset, issuer=issuer, licence="CC-BY-4.0", holder="Demo Studio")
+    screening = screen_dataset(subjects_of_folder(drawings), open_screens(ScreeningChoice(), "starter"))
+    write_file(report, screening.to_bytes())
+    story.result("screen", "refused" if screening.blocked else "done", screening_line(screening))
+
+    story.step(
+        "Signed with the rights in them, and with what the screening found",
+        f"prov dataset sign {drawings} --license CC-BY-4.0 --holder 'Demo Studio' --screening {report} --out {dataset}",
+    )
+    sign_dataset(drawings, dataset, issuer=issuer, licence="CC-BY-4.0", holder="Demo Studio", screening=screening)
     manifest = verify_dataset(dataset, trust)
     story.result("dataset", "done", f"{len(manifest.records)} pictures, digest {manifest.digest[:16]}…")
 

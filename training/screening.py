@@ -51,24 +51,8 @@ def require_screened(
     done. Raises DatasetBlocked naming files and concepts, TrainingError when a filter cannot be loaded, or
     ScreeningInterrupted.
     """
-    screens = _open(choice, base, device)
-    signed = manifest.screening
-    if signed is not None and not screens.rules.missing_from(signed.rules):
-        # That it is about exactly these records was verified with the dataset.
-        screened = Screened(signed, MAKER)
-    else:
-        was_there = work.exists()
-        report = screen_dataset(subjects_of_release(manifest), screens, kept=work / KEPT, progress=progress)
-        screened = Screened(report, TRAINER)
-        if report.blocked:
-            _leave_nothing(work, was_there)
-    _refuse_blocked(screened)
-    return screened
-
-
-def _open(choice: ScreeningChoice, base: str, device: str) -> Screens:
     try:
-        return open_screens(choice, base, device)
+        screened = _screened(manifest, open_screens(choice, base, device), work, progress)
     except SafetyError as error:
         raise TrainingError(
             f"the dataset cannot be screened, so nothing is trained on it: {error.what}",
@@ -76,6 +60,22 @@ def _open(choice: ScreeningChoice, base: str, device: str) -> Screens:
             found=error.found,
             fix=error.fix or "give a policy whose filter loads with --policy",
         ) from error
+    _refuse_blocked(screened)
+    return screened
+
+
+def _screened(
+    manifest: DatasetManifest, screens: Screens, work: Path, progress: Callable[[int, int], None]
+) -> Screened:
+    signed = manifest.screening
+    if signed is not None and not screens.rules.missing_from(signed.rules):
+        # That it is about exactly these records was verified with the dataset.
+        return Screened(signed, MAKER)
+    was_there = work.exists()
+    report = screen_dataset(subjects_of_release(manifest), screens, kept=work / KEPT, progress=progress)
+    if report.blocked:
+        _leave_nothing(work, was_there)
+    return Screened(report, TRAINER)
 
 
 def _leave_nothing(work: Path, was_there: bool) -> None:

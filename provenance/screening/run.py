@@ -27,7 +27,7 @@ from provenance.screening.report import (
 )
 from provenance.screening.screens import Screens
 from provenance.screening.subjects import Subject
-from safety.content import screen_all_or_refuse
+from safety.content import screen_all_or_refuse, screen_or_refuse
 from safety.decision import ERROR_RULE, Decision, failure
 from safety.duplicates import (
     CLIP_LIMIT,
@@ -37,6 +37,7 @@ from safety.duplicates import (
     groups_by_direction,
     groups_by_pdq,
 )
+from safety.errors import FilterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,8 +71,8 @@ def screen_dataset(
     """Screens every subject at the stage ``train`` and looks for duplicates among them.
 
     What was found is kept in ``kept`` while it runs, and is there when the same screening starts again; the caller
-    deletes it. Raises ScreeningInterrupted on Ctrl-C. A failing filter, check or decoder blocks its items and raises
-    nothing.
+    deletes it. Raises ScreeningInterrupted on Ctrl-C, and FilterError when CLIP fails on pictures that it has judged. Any
+    other failure of a filter, a check or a decoder blocks its items and raises nothing.
     """
     looks: list[Look] = []
     keeping = KeptLooks(kept, screens.rules)
@@ -118,8 +119,9 @@ def _open_all(subjects: Iterable[Subject], keeping: KeptLooks) -> Iterator[_Open
 def _look_at(batch: list[_Opened], screens: Screens, captions: _CaptionDecisions) -> list[Look]:
     fresh = [opened for opened in batch if opened.picture is not None]
     pictures = [opened.picture for opened in fresh if opened.picture is not None]
-    decisions = iter(screen_all_or_refuse(screens.pictures, pictures, STAGE))
-    directions = _directions(screens, pictures)
+    decided = _decisions(screens, pictures)
+    directions = iter(_directions(screens, pictures, decided))
+    decisions = iter(decided)
     looks = []
     for opened in batch:
         if opened.kept is not None:
@@ -130,6 +132,14 @@ def _look_at(batch: list[_Opened], screens: Screens, captions: _CaptionDecisions
         item = _item(opened, screens, decision, captions.of(opened.subject.caption))
         looks.append(Look(item, opened.pdq, next(directions) if seen else None))
     return looks
+
+
+def _decisions(screens: Screens, pictures: list[NDArray[np.uint8]]) -> list[Decision]:
+    decisions = screen_all_or_refuse(screens.pictures, pictures, STAGE)
+    if len(pictures) > 1 and any(decision.rule == ERROR_RULE for decision in decisions):
+        # One picture that a model cannot take fails its whole batch; alone, it is named and the others are judged.
+        return [screen_or_refuse(screens.pictures, picture, STAGE) for picture in pictures]
+    return decisions
 
 
 def _item(opened: _Opened, screens: Screens, picture: Decision | None, caption: Decision) -> ScreenedItem:
@@ -181,14 +191,26 @@ def _likenesses(opened: _Opened, screens: Screens) -> Iterator[Finding]:
             yield Finding("picture", f"likeness/{check.name}", _reason(objection))
 
 
-def _directions(screens: Screens, pictures: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32] | None]:
-    """CLIP directions for the search for duplicates; a model that fails has blocked these pictures already."""
-    if screens.clip is None or not pictures:
-        return iter([None] * len(pictures))
+def _directions(
+    screens: Screens, pictures: list[NDArray[np.uint8]], decided: list[Decision]
+) -> list[NDArray[np.float32] | None]:
+    """CLIP directions for the search for duplicates; None without CLIP, and for pictures that it could not judge."""
+    judged = [index for index, decision in enumerate(decided) if decision.rule != ERROR_RULE]
+    directions: list[NDArray[np.float32] | None] = [None] * len(pictures)
+    if screens.clip is None or not judged:
+        return directions
     try:
-        return iter(list(screens.clip.images(pictures)))
-    except Exception:
-        return iter([None] * len(pictures))
+        found = screens.clip.images([pictures[index] for index in judged])
+    except Exception as error:
+        raise FilterError(
+            "the search for duplicates failed; nothing passes unscreened",
+            expected="a direction of every picture from the policy's own model",
+            found=f"{type(error).__name__}: {error}"[:300],
+            fix="run the same command again, or on another device",
+        ) from error
+    for index, direction in zip(judged, found, strict=True):
+        directions[index] = direction
+    return directions
 
 
 class _CaptionDecisions:

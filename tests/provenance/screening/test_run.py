@@ -19,6 +19,7 @@ from provenance.screening.report import Screening
 from provenance.screening.run import screen_dataset
 from provenance.screening.screens import Screens
 from provenance.screening.subjects import Subject, subjects_of_folder
+from safety.errors import FilterError
 from safety.hash_lists import HashList
 from safety.likeness_check import NamedCheck
 from safety.pdq import pdq_hash
@@ -122,6 +123,13 @@ def test_a_failing_filter_blocks_everything_and_is_tried_again(
     assert list(findings(report).values()) == [[("picture", "error")]] * 3
     failing.failing = False
     assert screen_dataset(subjects_of_folder(harmless), broken, kept=tmp_path / "kept").blocked == ()
+
+
+def test_a_picture_that_the_model_cannot_take_is_blocked_alone(harmless: Path, screens: Screens) -> None:
+    Image.effect_noise((900, 4), 90).convert("RGB").save(harmless / "p1.png")
+    report = screen_dataset(subjects_of_folder(harmless), screens)
+    assert findings(report) == {"data/p1.png": [("picture", "error")]}
+    assert "too narrow" in report.blocked[0].findings[0].reason
 
 
 def test_a_failing_caption_filter_blocks_everything(harmless: Path, screens: Screens) -> None:
@@ -244,3 +252,10 @@ def test_a_folder_that_could_not_be_signed_is_not_screened(harmless: Path, tmp_p
 def _no_leftovers(tmp_path: Path) -> Iterator[None]:
     yield
     assert not list(tmp_path.glob(".kept*"))
+
+
+def test_a_model_that_fails_in_the_search_for_duplicates_stops_the_screening(harmless: Path, screens: Screens) -> None:
+    assert screens.clip is not None
+    broken = replace(screens.clip, _model=None)
+    with pytest.raises(FilterError, match="the search for duplicates failed"):
+        screen_dataset(subjects_of_folder(harmless), replace(screens, clip=broken))
