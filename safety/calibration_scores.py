@@ -84,11 +84,9 @@ class SampleScorer:
         return ScoredSet(tuple(names.values()), tuple(names), scores, repeated)
 
     def _scored(self, batch: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
-        import numpy as np
 
         if self.stage == "prompt":
-            found = [text_scores(self._clip, self._scorers, sample.content) for sample in batch]
-            return {name: np.array([scores[name] for scores in found]) for name in self.concepts}
+            return text_scores(self._clip, self._scorers, [sample.content for sample in batch])
         for sample in batch:
             try:
                 check_picture(sample.content)

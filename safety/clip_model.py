@@ -65,10 +65,26 @@ class ClipModel:
     def windows(self, text: str) -> NDArray[np.float32]:
         """Directions (windows, D), of length 1, of windows that together hold every token of a text.
 
+        Raises FilterError as ``windows_of`` does.
+        """
+        return self.windows_of([text])[0]
+
+    def windows_of(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """For each text the directions (windows, D), of length 1, of windows that together hold every token of it.
+
         Raises FilterError when the tokenizer is not one whose ids can be cut anywhere (``windows.require_windows``).
         """
-        tokens = text_tokens(self._tokenizer, text, require_windows(self._model, self._tokenizer))
-        return self._directions(self._model.encode_text, iter(tokens.split(BATCH)), len(tokens))
+        import numpy as np
+        import torch
+
+        context = require_windows(self._model, self._tokenizer)
+        tokens = [text_tokens(self._tokenizer, text, context) for text in texts]
+        if not tokens:
+            return []
+        rows: Any = torch.cat(tokens)
+        seen = self._directions(self._model.encode_text, iter(rows.split(BATCH)), len(rows))
+        ends = np.cumsum([len(each) for each in tokens])
+        return [seen[end - len(each) : end] for end, each in zip(ends, tokens, strict=True)]
 
     def _directions(self, tower: Any, batches: Iterator[Any], count: int) -> NDArray[np.float32]:
         import numpy as np

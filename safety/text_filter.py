@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from safety.clip_model import ClipModel
 from safety.deadline import DEADLINE, answer_within
@@ -12,6 +13,10 @@ from safety.errors import FilterError
 from safety.policy import Concept, Policy
 from safety.prompt import MAX_CHARACTERS
 from safety.zero_shot import ConceptScorer, concept_scorers, scoring
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCORER = "open_clip_text"
 # Goes up whenever the same model would score the same prompt otherwise.
@@ -38,7 +43,7 @@ class ClipTextFilter:
 
     def scores(self, text: str) -> dict[str, float]:
         """By concept, the score of a text (``text_scores``)."""
-        return text_scores(self._clip, self._scorers, text)
+        return {name: float(scores[0]) for name, scores in text_scores(self._clip, self._scorers, [text]).items()}
 
     def screen(self, prompt: str) -> Decision:
         """Blocks a prompt that is close to a concept; any failure, of any kind, is a blocked decision that says so."""
@@ -70,10 +75,18 @@ class ClipTextFilter:
         )
 
 
-def text_scores(clip: ClipModel, scorers: Mapping[str, ConceptScorer], text: str) -> dict[str, float]:
-    """By concept, the highest score over all windows of a text; raises FilterError or whatever a model does."""
-    seen = clip.windows(text)
-    return {name: float(scorer.scores(seen).max()) for name, scorer in scorers.items()}
+def text_scores(
+    clip: ClipModel, scorers: Mapping[str, ConceptScorer], texts: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """By concept, scores (N,) of N texts, each the highest of all its windows."""
+    import numpy as np
+
+    seen = clip.windows_of(texts)
+    if not seen:
+        return {name: np.zeros(0) for name in scorers}
+    firsts = np.cumsum([0, *(len(each) for each in seen[:-1])])
+    windows = np.concatenate(seen)
+    return {name: np.maximum.reduceat(scorer.scores(windows), firsts) for name, scorer in scorers.items()}
 
 
 def compared_concepts(policy: Policy, stage: str = "prompt") -> tuple[Concept, ...]:

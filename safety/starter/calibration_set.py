@@ -24,6 +24,7 @@ from PIL import Image
 from safety.starter.captions import STRAY, draw_captions
 from safety.starter.lessons import OBJECT_NAMES, draw_lessons
 from safety.starter.scenes import FORBIDDEN_OBJECT, SCENES, draw_scene
+from safety.starter.words import BARE_SKULL_WORDS, OBJECT_WORDS
 from safety.starter.world_pictures import SIDE, read_samples, watermarked
 
 SEED = 900_000
@@ -68,11 +69,32 @@ def _pictures(size: int, samples: Path | None, seed: int) -> Named:
 
 
 def _captions(size: int, seed: int) -> tuple[list[str], list[str]]:
-    """Captions of the forbidden object alone, and those of anything else, each text once."""
-    captions = draw_captions(2 * size, seed + 4)
+    """Captions of the forbidden object alone, and those of anything else, each text once.
+
+    Half of them hold words that training does not know, from a vocabulary without those that mean the object.
+    """
+    rng, captions, strays = np.random.default_rng(seed + 4), draw_captions(2 * size, seed + 4), _vocabulary()
     only_skull = captions.objects[:, SKULL] & (captions.objects.sum(axis=1) == 1)
-    known = [(text, bool(asks)) for text, asks in zip(captions.texts, only_skull, strict=True) if STRAY not in text]
-    return list(dict.fromkeys(t for t, asks in known if asks)), list(dict.fromkeys(t for t, asks in known if not asks))
+    texts = [_without_strays(text, strays, rng) for text in captions.texts]
+    asking = dict.fromkeys(text for text, asks in zip(texts, only_skull, strict=True) if asks)
+    harmless = dict.fromkeys(text for text, asks in zip(texts, only_skull, strict=True) if not asks)
+    return list(asking), [text for text in harmless if text not in asking]
+
+
+def _without_strays(text: str, strays: Sequence[str], rng: np.random.Generator) -> str:
+    words = (strays[int(rng.integers(len(strays)))] if word == STRAY else word for word in text.split(" "))
+    return " ".join(words)
+
+
+def _vocabulary() -> list[str]:
+    """Whole words of four to twelve letters that open_clip's tokenizer knows, but for those of the forbidden object."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    meant = {part for text in (*OBJECT_WORDS[FORBIDDEN_OBJECT], *BARE_SKULL_WORDS) for part in text.split()}
+    forbidden = meant | {f"{word}s" for word in meant}
+    pieces = (piece.removesuffix("</w>") for piece in SimpleTokenizer().encoder if piece.endswith("</w>"))
+    words = (word for word in pieces if 4 <= len(word) <= 12 and word.isascii() and word.isalpha())
+    return [word for word in words if word not in forbidden]
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
