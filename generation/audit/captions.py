@@ -43,7 +43,7 @@ def control_captions(captions: Sequence[str], count: int, seed: int) -> list[str
                 break
             first, second = (words[int(i)] for i in draw.integers(len(words), size=2))
             joined = _joined(first, second, draw, at_shared_word)
-            if joined is not None and joined not in known:
+            if joined is not None and joined not in known and len(joined.split()) >= min(len(first), len(second)):
                 made[joined] = None
         if len(made) >= max(2, count // 2):
             return list(made)

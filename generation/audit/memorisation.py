@@ -92,7 +92,7 @@ def audit_memorisation(
         before = studio.draw(model.alone, draws, progress("the same by the base alone"))
         other_before = studio.draw(model.alone, asked.untrained, progress("the others by the base alone"))
     pictures = look_at(model, manifest, studio.clip, progress("looking at training pictures"))
-    own = _own_words(asked, drawn)
+    own = ~_paraphrased(asked) & ~drawn.blocked
     if not own.any():
         raise GenerationError("the safety policy blocks every picture of the training captions", fix="see the policy")
     spaces = {name: _judged(name, pictures, drawn, before, own, asked) for name in SPACES}
@@ -107,35 +107,32 @@ def audit_memorisation(
     return Audit(report, _summary(report), shown)
 
 
-def _numbers(asked: Asked) -> np.ndarray:
-    return np.repeat(np.arange(len(asked.captions)), asked.count + 1)
+def _numbers(asked: Asked) -> list[int]:
+    """Each sample's caption, by number."""
+    return [number for number in range(len(asked.captions)) for _ in range(asked.count + 1)]
 
 
-def _own_words(asked: Asked, drawn: Drawn) -> np.ndarray:
-    """Which samples (S,) are of a caption as it stands, and were not blocked."""
-    paraphrased = np.arange(len(drawn.blocked)) % (asked.count + 1) == asked.count
-    return np.asarray(~paraphrased & ~drawn.blocked)
+def _paraphrased(asked: Asked) -> np.ndarray:
+    """Which samples (S,) are of other words than a caption's own."""
+    return np.asarray(np.arange(len(asked.trained)) % (asked.count + 1) == asked.count)
 
 
 def _judged(
     name: str, pictures: TrainingPictures, drawn: Drawn, before: Drawn | None, own: np.ndarray, asked: Asked
 ) -> Space:
-    rows, points = getattr(drawn, name), getattr(pictures, name)
-    numbers = _numbers(asked)
-    spread = None
-    if before is not None:
-        paraphrased = np.arange(len(numbers)) % (asked.count + 1) == asked.count
-        spread = spread_of(getattr(before, name), numbers.tolist(), before.blocked | paraphrased)
+    rows, points, numbers = getattr(drawn, name), getattr(pictures, name), _numbers(asked)
+    compared = drawn if before is None else before
+    spread = spread_of(getattr(compared, name), numbers, compared.blocked | _paraphrased(asked))
     reference = leave_one_out(points, pictures.kinds, MOST_LEFT_OUT)
-    return judge(nearest(rows, points), reference, spread, numbers.tolist(), own)
+    return judge(nearest(rows, points), reference, spread, numbers, own)
 
 
 def _pull(asked: Asked, drawn: Drawn, other: Drawn, before: Drawn | None, other_before: Drawn | None) -> Pull:
-    numbers = _numbers(asked)
-    own = np.arange(len(numbers)) % (asked.count + 1) != asked.count
+    own = ~_paraphrased(asked)
+    numbers = [number for number in range(len(asked.captions)) for _ in range(asked.count)]
     others = np.repeat(np.arange(len(asked.controls)), asked.count).tolist()
     return compare(
-        pull_of(drawn.norms[own], numbers[own].tolist(), None if before is None else before.norms[own]),
+        pull_of(drawn.norms[own], numbers, None if before is None else before.norms[own]),
         pull_of(other.norms, others, None if other_before is None else other_before.norms),
         asked.seed,
     )
@@ -160,6 +157,7 @@ def _found(
         "samples_per_caption": asked.count,
         "blocked": int(drawn.blocked.sum()),
         "levels": {"sample": SAMPLE_LEVEL, "verdict": VERDICT_LEVEL},
+        "spread_of": "base alone" if attested else "the model itself",
         "memorised": min(corrected.values()) <= VERDICT_LEVEL,
         "spaces": {name: _space(space, own, corrected[name], pictures) for name, space in spaces.items()},
         "score_norm": pull.to_json(),
@@ -180,7 +178,7 @@ def _space(space: Space, own: np.ndarray, corrected: float, pictures: TrainingPi
         "p_corrected": corrected,
         "nearest_median": round(float(np.median(space.nearest.distance[own])), 6),
         "leave_one_out_median": _median(space.reference),
-        "base_spread_median": _median(space.spread),
+        "spread_median": _median(space.spread),
         "pictures_given_back": sorted(
             {pictures.manifest.records[int(i)].path for i in space.nearest.index[own & space.copied]}
         ),
@@ -205,7 +203,7 @@ def _sample(
             "nearest": pictures.manifest.records[int(space.nearest.index[number])].path,
             "distance": round(float(space.nearest.distance[number]), 6),
             "rank": round(float(space.rank[number]), 6),
-            "spread_rank": None if space.spread_rank is None else round(float(space.spread_rank[number]), 6),
+            "spread_rank": round(float(space.spread_rank[number]), 6),
             "copied": bool(space.copied[number]),
         }
     return sample
@@ -216,7 +214,7 @@ def _median(values: np.ndarray) -> float | None:
 
 
 def _summary(report: Json) -> Json:
-    kept = ("clip", "policy", "seeds", "sampling", "blocked", "levels", "memorised", "spaces", "samples_per_caption")
+    kept = ("clip", "policy", "seeds", "sampling", "blocked", "levels", "spread_of", "memorised", "samples_per_caption")
     without_names = {
         name: {key: value for key, value in space.items() if key != "pictures_given_back"}
         for name, space in report["spaces"].items()

@@ -22,7 +22,7 @@ def spaces_png(spaces: Mapping[str, Space], pull: Pull, name: str) -> bytes:
         f"distance in {space_name}": {
             "sample to training": space.nearest.distance[np.isfinite(space.nearest.distance)],
             "training, leave one out": space.reference,
-            "base alone, one caption": space.spread,
+            "samples of one caption": space.spread,
         }
         for space_name, space in spaces.items()
     }

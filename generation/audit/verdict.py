@@ -3,7 +3,8 @@
 A sample is *copied* in a space when two things hold: it is nearer to a training picture than the training pictures are
 to one another (leave-one-out), and nearer than two pictures that the base alone draws of one caption from different
 seeds are to each other. The first alone would call every picture of a well-described scene a copy when a set is small
-or varied; the second alone every picture of a set that is dense.
+or varied; the second alone every picture of a set that is dense. Where a base is audited, there is nothing but its own
+spread to compare with: if it draws one and the same picture from every seed, this does not find it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,15 @@ VERDICT_LEVEL = 0.01
 class Space:
     """One space's findings for S samples: distances, both ranks, and which samples are copied (S,) bool.
 
-    ``spread_rank`` is None without an adapter, when there is no base alone to compare with. ``captions_copied`` of
-    ``captions`` have half their samples or more copied; ``p`` is the chance of so many when samples lie as near to
-    training pictures as those of the base alone do to each other (without one: as training pictures do).
+    Of ``captions``, ``captions_copied`` have half their samples copied; ``p`` is the chance of so many when samples
+    lie as near to training pictures as those of the base alone do to each other.
     """
 
     nearest: Nearest
     reference: NDArray[np.float64]
     spread: NDArray[np.float64]
     rank: NDArray[np.float64]
-    spread_rank: NDArray[np.float64] | None
+    spread_rank: NDArray[np.float64]
     copied: NDArray[np.bool_]
     captions_copied: int
     captions: int
@@ -52,32 +52,26 @@ class Space:
 def judge(
     found: Nearest,
     reference: NDArray[np.float64],
-    spread: NDArray[np.float64] | None,
+    spread: NDArray[np.float64],
     captions: Sequence[int],
     counted: NDArray[np.bool_],
 ) -> Space:
-    """Judges samples by leave-one-out distances, and by the spread (P,) of the base alone; ``captions[s]`` numbers s's.
+    """Judges samples by leave-one-out distances, and by the spread (P,); ``captions[s]`` numbers s's.
 
     Only the samples ``counted`` (S,) decide about captions.
 
     With R training pictures a rank is at least 1 / (1 + R), so in a small set the nearest of all counts as too near.
     """
     rank = ranks(found.distance, reference)
-    level = _level(reference)
-    copied = rank <= level
-    spread_rank = None
-    if spread is not None:
-        spread_rank, level = ranks(found.distance, spread), _level(spread)
-        copied &= spread_rank <= level
+    spread_rank, level = ranks(found.distance, spread), _level(spread)
+    copied = (rank <= _level(reference)) & (spread_rank <= level)
     numbers = np.asarray(captions)
     shares = [float(copied[(numbers == each) & counted].mean()) for each in sorted(set(numbers[counted].tolist()))]
     hits = sum(share >= 0.5 for share in shares)
     # A sample is copied by chance at the rate of its level, so by Markov half of a caption's are at twice that rate,
     # however much samples of one caption have in common.
     p = binomial_tail(hits, len(shares), min(1.0, 2 * level))
-    return Space(
-        found, reference, np.zeros(0) if spread is None else spread, rank, spread_rank, copied, hits, len(shares), p
-    )
+    return Space(found, reference, spread, rank, spread_rank, copied, hits, len(shares), p)
 
 
 def _level(reference: NDArray[np.float64]) -> float:

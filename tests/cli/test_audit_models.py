@@ -20,7 +20,7 @@ from provenance.home import Home
 from provenance.identity import create_issuer
 from provenance.trust import TrustStore
 
-QUICK = ("--steps", "3")
+QUICK = ("--steps", "2")
 GRID = """
 name = "two"
 prompt = "a {object} at night"
@@ -76,7 +76,9 @@ def test_audits_are_attached_to_the_adapters_attestation(world: Path) -> None:
     status, printed, _ = run("bias", "adapter", "--grid", "grid.toml", "-n", "1", *QUICK, "--attach", "--json")
     assert status == 0
     bias = json.loads(printed)
-    status, printed, _ = run("memorisation", "adapter", "--dataset", "dataset", "-n", "2", *QUICK, "--attach")
+    status, printed, _ = run(
+        "memorisation", "adapter", "--dataset", "dataset", "--captions", "2", "-n", "2", *QUICK, "--attach"
+    )
     assert status == 0
     assert "no training picture comes back" in printed
     after = verify_adapter(world / "adapter", trust)

@@ -79,8 +79,8 @@ def test_a_blocked_picture_is_counted_and_logged_and_nothing_of_it_is_kept(
     home: Home, clip: ClipModel, starter: AuditedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drawing, "screen_prompts", lambda *_: {})
-    studio = Studio(home, open_policy(None, "starter"), clip, "starter", Sampling(10, 3.0), tmp_path / "work")
-    drawn = studio.draw(starter, [Draw("a red skull at night", 1), DRAWS[1]], quiet)
+    studio = Studio(home, open_policy(None, "starter"), clip, "starter", Sampling(6, 3.0), tmp_path / "work")
+    drawn = studio.draw(starter, [Draw("a skull in the desert", 1), DRAWS[1]], quiet)
     assert drawn.blocked.tolist() == [True, False]
     for rows in (drawn.views, drawn.clip, drawn.latents):
         assert not rows[0].any()
