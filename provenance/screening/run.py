@@ -71,7 +71,7 @@ def screen_dataset(
     """Screens every subject at the stage ``train`` and looks for duplicates among them.
 
     What was found is kept in ``kept`` while it runs, and is there when the same screening starts again; the caller
-    deletes it. Raises ScreeningInterrupted on Ctrl-C, and FilterError when CLIP fails on pictures that it has judged. Any
+    deletes it. Raises ScreeningInterrupted on Ctrl-C, and FilterError when CLIP fails on pictures it has judged. Any
     other failure of a filter, a check or a decoder blocks its items and raises nothing.
     """
     looks: list[Look] = []
