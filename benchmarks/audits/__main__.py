@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.audits.adapters import RECIPES, Recipe, prepared
 from generation.audit.captions import control_captions
@@ -24,7 +26,16 @@ from provenance.trust import TrustStore
 from safety.clip_model import open_clip_model
 from safety.policy import open_policy
 
-COLUMNS = ("adapter", "pictures", "epochs", "copies in latents", "in CLIP", "p", "captions pull harder")
+COLUMNS = (
+    "adapter",
+    "pictures",
+    "epochs",
+    "copies in latents",
+    "in CLIP",
+    "p",
+    "captions pull harder",
+    "than the base",
+)
 HEADER = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
 
@@ -60,7 +71,7 @@ def row(recipe: Recipe, report: Json) -> str:
     p = min(space["p_corrected"] for space in spaces.values())
     return (
         f"| {recipe.name} | {recipe.pictures} | {recipe.epochs:.0f} | {copies[0]} | {copies[1]} | {p:.1g} |"
-        f" AUC {pull['auc']:.2f}, p = {pull['p']:.2g} |"
+        f" AUC {pull['auc']:.2f}, p = {pull['p']:.2g} | × {math.exp(fmean(pull['trained'])):.2f} |"
     )
 
 

@@ -219,5 +219,5 @@ def _summary(report: Json) -> Json:
         name: {key: value for key, value in space.items() if key != "pictures_given_back"}
         for name, space in report["spaces"].items()
     }
-    pull = {key: report["score_norm"][key] for key in ("auc", "p")}
+    pull = {key: report["score_norm"][key] for key in ("auc", "p", "trained_mean", "control_mean")}
     return {**{key: report[key] for key in kept}, "spaces": without_names, "score_norm": pull}

@@ -33,6 +33,8 @@ class Pull:
         return {
             "trained": [round(float(value), 6) for value in self.trained],
             "control": [round(float(value), 6) for value in self.control],
+            "trained_mean": round(float(self.trained.mean()), 6),
+            "control_mean": round(float(self.control.mean()), 6),
             "auc": round(self.auc, 6),
             "p": self.p,
         }

@@ -27,6 +27,11 @@ def test_scenes_show_nothing_forbidden_and_are_the_same_each_time(tmp_path: Path
 
 def test_a_row_fits_its_table() -> None:
     space = {"copied": 3, "samples": 16, "p_corrected": 8.19e-05}
-    report = {"spaces": {"latents": space, "clip": space}, "score_norm": {"auc": 0.625, "p": 0.34}}
-    assert row(RECIPES[0], report) == ("| memorised | 4 | 800 | 3 of 16 | 3 of 16 | 8e-05 | AUC 0.62, p = 0.34 |")
+    report = {
+        "spaces": {"latents": space, "clip": space},
+        "score_norm": {"auc": 0.625, "p": 0.34, "trained": [0.0, 0.0]},
+    }
+    assert row(RECIPES[0], report) == (
+        "| memorised | 4 | 800 | 3 of 16 | 3 of 16 | 8e-05 | AUC 0.62, p = 0.34 | × 1.00 |"
+    )
     assert HEADER.splitlines()[0].count("|") == row(RECIPES[0], report).count("|")

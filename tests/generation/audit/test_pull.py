@@ -17,6 +17,7 @@ def test_captions_that_pull_harder_are_found() -> None:
     draw = np.random.default_rng(0)
     found = compare(1 + 0.2 * draw.normal(size=12), 0.2 * draw.normal(size=12), 0)
     assert found.auc == 1.0
+    assert found.to_json()["trained_mean"] - found.to_json()["control_mean"] == pytest.approx(1, abs=0.2)
     assert found.p < 1e-3
 
 
