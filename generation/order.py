@@ -15,7 +15,7 @@ from generation.latent_mark import marked_noise
 from generation.licence import require_licence, require_quota
 from generation.request import GenerationRequest
 from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
-from generation.screening import PromptKey, screen_prompts
+from generation.screening import PromptKey, require_calibrated, screen_prompts
 from generation.serials import Serials
 from generation.subject import Subject, open_subject
 from provenance.canonical import Json
@@ -118,6 +118,7 @@ def generate(
     log.require_writable()
     prompt_decisions = screen_prompts(request.prompts, policy, key, log, subject.base.id)
     content_filter = open_content_filter(policy, subject.base.id)
+    require_calibrated(policy, content_filter.model_digest)
 
     issuer = load_issuer(home, passphrase)
     subject = subject.unsealed(home, reader, account, passphrase)

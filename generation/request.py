@@ -54,7 +54,7 @@ class GenerationRequest:
         if self.guidance is not None and not (math.isfinite(self.guidance) and 0 <= self.guidance <= 100):
             faults.append(f"guidance {self.guidance} is not between 0 and 100")
         if faults:
-            raise UsageError("this cannot be generated:\n  " + "\n  ".join(faults[:20]))
+            raise UsageError("this cannot be generated:\n  " + "\n  ".join(faults[:20]), fix="correct every line above")
 
     def first_seed(self) -> int:
         """The seed given, or a fresh random one."""

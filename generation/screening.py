@@ -12,9 +12,10 @@ from generation.errors import GenerationError, PromptBlocked
 from provenance.files import read_file, write_file
 from provenance.home import Home
 from safety.decision import ERROR_RULE, Decision, failure
-from safety.errors import SafetyError
+from safety.errors import FilterError, SafetyError
 from safety.log import BlockedLog
 from safety.policy import STARTER_BASE, Policy
+from safety.policy_thresholds import SCORERS
 from safety.prompt_stages import PromptScreen, open_prompt_filter
 from safety.sound import require_sound
 from safety.text_filter import SCORER
@@ -77,6 +78,21 @@ def screen_prompts(
             )
         decisions[prompt] = decision
     return decisions
+
+
+def require_calibrated(policy: Policy, model_digest: str) -> None:
+    """Raises FilterError when the policy's thresholds were calibrated with another model than the one that screens.
+
+    One flipped bit makes another model, and the old thresholds say nothing of it.
+    """
+    concepts = sorted({name for scorer in SCORERS for name in policy.calibrated_elsewhere(scorer, model_digest)})
+    if concepts:
+        raise FilterError(
+            f"the model is not the one that the thresholds of {', '.join(concepts)} were calibrated with",
+            expected="the model that the policy's calibration names",
+            found=f"model {model_digest}",
+            fix="get the model's files again, or calibrate anew: prov policy calibrate",
+        )
 
 
 def _decided(prompt_filter: PromptScreen, prompt: str, policy: Policy) -> Decision:

@@ -12,8 +12,15 @@ from provenance.errors import FileRefused, UsageError
 
 def test_every_fault_is_reported_together() -> None:
     with pytest.raises(UsageError) as refusal:
-        GenerationRequest(("", "x" * 5000), seed=-1, steps=0, guidance=float("nan"))
-    for fault in ("prompt 1 is empty", "5000 characters", "seed -1", "0 steps", "guidance nan"):
+        GenerationRequest(("", "x" * 5000, "half \ud83d a fish"), seed=-1, steps=0, guidance=float("nan"))
+    for fault in (
+        "prompt 1 is empty",
+        "5000 characters",
+        "prompt 3 holds half a character",
+        "seed -1",
+        "0 steps",
+        "guidance nan",
+    ):
         assert fault in str(refusal.value)
 
 

@@ -240,6 +240,11 @@ def the_text_filter_never_answers(site: Site) -> None:
     site.patch.setattr(ClipTextFilter.__init__, "__defaults__", ("prompt", 0.05))
 
 
+@fault("holds half a character", "correct every line above")
+def the_prompt_is_no_text(site: Site) -> None:
+    site.request["prompts"] = ("a red \udcff fish",)
+
+
 @fault("the prompt filter failed", "MemoryError", logged=1)
 def memory_runs_out_while_words_are_read(site: Site) -> None:
     import safety.prompt

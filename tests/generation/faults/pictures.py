@@ -149,6 +149,12 @@ def the_mark_does_not_read_back(site: Site) -> None:
     site.patch.setattr(kind, "embed", lambda self, image, *_: image)
 
 
+@fault("the starter model cannot judge pictures of another base", "--policy")
+def the_filter_knows_only_another_base(site: Site) -> None:
+    own_base(site)
+    site.change_policy(lambda policy: policy["filter"].update(model="starter"))
+
+
 @fault("not a base model", "do next")
 def the_bases_description_is_missing(site: Site) -> None:
     (own_base(site) / "model_index.json").unlink()

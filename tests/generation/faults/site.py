@@ -75,7 +75,7 @@ class Site:
 
     def generate(self) -> Issue:
         """Runs the request as it stands."""
-        asked = {"prompts": (PROMPT,), "seed": 5, "steps": 1, "policy": self.policy, **self.request}
+        asked: dict[str, Any] = {"prompts": (PROMPT,), "seed": 5, "steps": 1, "policy": self.policy, **self.request}
         return generate(GenerationRequest(**asked), home=self.home, out=self.out)
 
     def files_with_pictures(self) -> list[Path]:

@@ -1,15 +1,16 @@
-"""Faults of the content filter's files: its weights, its configuration, its tokenizer."""
+"""Faults of the content filter's weights: missing, damaged, of another shape, or of another model."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import safety.clip_model
+from safety.clip_model import open_clip_model
 from tests.generation.faults.site import WEIGHTS, Site, fault
 
 LOAD = ("cannot be loaded", "nothing is generated without it")
@@ -25,12 +26,6 @@ def change_weights(site: Site, change: Callable[[dict[str, Any]], object]) -> No
 
 def fill(site: Site, tensor: str, value: float) -> None:
     change_weights(site, lambda state: state[tensor].fill_(value))
-
-
-def change_config(site: Site, change: Callable[[dict[str, Any]], object]) -> None:
-    value = json.loads(site.config.read_text())
-    change(value)
-    site.config.write_text(json.dumps(value))
 
 
 @fault(*LOAD, "holds none of", WEIGHTS)
@@ -199,97 +194,32 @@ def the_tensors_are_noise(site: Site) -> None:
     site.weights.write_bytes(data[:start] + np.random.default_rng(1).bytes(len(data) - start))
 
 
-@fault(*LOAD, "config")
-def the_configuration_is_missing(site: Site) -> None:
-    site.config.unlink()
+@fault("not the one that the thresholds of violence were calibrated with", "prov policy calibrate")
+def a_bit_of_the_weights_is_flipped(site: Site) -> None:
+    model = f"local-dir:{site.own_model()}"
+    calibration = {
+        "set": "5" * 64,
+        "n": 1000,
+        "fpr": 0.0,
+        "interval": [0.0, 0.005],
+        "confidence": 0.95,
+        "model": open_clip_model(model).digest,
+        "precision": "fp32",
+    }
+    site.change_policy(lambda policy: policy["concepts"]["violence"].update(calibration={"open_clip": calibration}))
+    data = bytearray(site.weights.read_bytes())
+    data[-1] ^= 0x01
+    site.weights.write_bytes(data)
 
 
-@fault(*LOAD, "config")
-def the_configuration_is_no_json(site: Site) -> None:
-    site.config.write_text("model_cfg: {}")
+@fault("not the one that the thresholds of skull were calibrated with", "prov policy calibrate")
+def the_embedded_model_was_exchanged(site: Site) -> None:
+    from safetensors.torch import load, save_file
 
-
-@fault(*LOAD, "model_cfg")
-def the_configuration_is_empty(site: Site) -> None:
-    site.config.write_text("{}")
-
-
-@fault(*LOAD)
-def the_configuration_is_of_another_kind(site: Site) -> None:
-    site.config.write_text('["model_cfg"]')
-
-
-@fault(*LOAD, "visual.")
-def the_configuration_is_of_another_architecture(site: Site) -> None:
-    change_config(site, lambda value: value["model_cfg"]["vision_cfg"].update(layers=2))
-
-
-@fault(*LOAD, "sampler")
-def the_configuration_has_a_key_that_is_not_known(site: Site) -> None:
-    change_config(site, lambda value: value["model_cfg"]["vision_cfg"].update(sampler=3))
-
-
-@fault(*LOAD, "visual.positional_embedding")
-def the_configuration_is_for_larger_pictures(site: Site) -> None:
-    change_config(site, lambda value: value["model_cfg"]["vision_cfg"].update(image_size=64))
-
-
-@fault("the content filter failed", logged=1)
-def the_preprocessing_gives_no_numbers(site: Site) -> None:
-    change_config(site, lambda value: value["preprocess_cfg"].update(mean=[float("nan")] * 3))
-
-
-@fault("the content filter failed", logged=1)
-def the_preprocessing_divides_by_zero(site: Site) -> None:
-    change_config(site, lambda value: value["preprocess_cfg"].update(std=[0.0] * 3))
-
-
-@fault(*LOAD, "a tokenizer of 49408 tokens for a text tower of 1000")
-def the_tokenizer_knows_more_tokens_than_the_text_tower(site: Site) -> None:
-    change_config(site, lambda value: value["model_cfg"]["text_cfg"].update(vocab_size=1000))
-    change_weights(
-        site,
-        lambda state: state.update({"token_embedding.weight": state["token_embedding.weight"][:1000].contiguous()}),
-    )
-
-
-@fault(*LOAD)
-def the_tokenizer_is_one_that_is_not_here(site: Site) -> None:
-    import huggingface_hub.constants
-
-    site.patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    change_config(site, lambda value: value["model_cfg"]["text_cfg"].update(hf_tokenizer_name="nobody/nothing"))
-
-
-@fault("no room for a text", "a context of 4 tokens")
-def the_text_tower_has_no_room_for_a_window(site: Site) -> None:
-    change_config(site, lambda value: value["model_cfg"]["text_cfg"].update(context_length=3))
-    change_weights(
-        site, lambda state: state.update({"positional_embedding": state["positional_embedding"][:3].contiguous()})
-    )
-
-
-@fault(*LOAD, "no-such-model")
-def the_models_name_is_unknown(site: Site) -> None:
-    site.change_policy(lambda policy: policy["filter"].update(model="no-such-model", pretrained="openai"))
-
-
-@fault(*LOAD)
-def the_model_is_not_on_this_machine(site: Site) -> None:
-    import huggingface_hub.constants
-
-    site.patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    site.change_policy(lambda policy: policy["filter"].update(model="hf-hub:nobody/nothing"))
-
-
-@fault(*LOAD, "weights for ViT-S-32-alt")
-def no_weights_are_named(site: Site) -> None:
-    site.change_policy(lambda policy: policy["filter"].update(model="ViT-S-32-alt"))
-
-
-@fault(*LOAD)
-def the_embedded_model_is_not_installed(site: Site) -> None:
-    import safety.clip_model
-
-    site.patch.setattr(safety.clip_model, "STARTER_CLIP", Path(site.root / "nowhere"))
-    site.change_policy(lambda policy: policy["filter"].update(model="starter"))
+    own = site.root / "starter"
+    shutil.copytree(safety.clip_model.STARTER_CLIP, own)
+    state = load((own / WEIGHTS).read_bytes())
+    state["text_projection"] *= -1
+    save_file(state, own / WEIGHTS)
+    site.patch.setattr(safety.clip_model, "STARTER_CLIP", own)
+    site.request["policy"] = None
