@@ -38,6 +38,8 @@ from safety.duplicates import (
     groups_by_pdq,
 )
 from safety.errors import FilterError
+from safety.sound import require_sound
+from safety.text_filter import SCORER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -230,9 +232,7 @@ class _CaptionDecisions:
         rules = self._screens.rules
         try:
             decision = self._screens.captions.screen(caption)
-            limits = rules.thresholds["caption"]
-            if decision.allowed and any(not decision.scores[name] < limit for name, limit in limits.items()):
-                raise ValueError("allowed against the policy")
+            require_sound(decision, self._screens.pictures.policy, STAGE, SCORER)
             return decision
         except Exception as error:
             reason = failure("the caption filter", error)

@@ -44,6 +44,7 @@ def open_screens(choice: ScreeningChoice, base: str, device: str = "cpu") -> Scr
     from safety.likeness_check import open_likeness_check
     from safety.policy import open_policy
     from safety.prompt_stages import open_prompt_filter
+    from safety.text_filter import SCORER
 
     policy = choice.policy or open_policy(None, base)
     pictures = open_content_filter(policy, base, device)
@@ -56,14 +57,11 @@ def open_screens(choice: ScreeningChoice, base: str, device: str = "cpu") -> Scr
         picture_filter=pictures.digest,
         model=pictures.model_digest,
         caption_filter=captions.digest,
-        thresholds={"picture": _thresholds(policy, policy.filter.kind), "caption": _thresholds(policy, TEXT_SCORER)},
+        thresholds={"picture": _thresholds(policy, policy.filter.kind), "caption": _thresholds(policy, SCORER)},
         hash_lists=_distinct([NamedDigest(each.name, each.digest) for each in choice.hash_lists]),
         likeness=_distinct([NamedDigest(each.name, each.digest) for each in likeness]),
     )
     return Screens(rules, pictures, captions, choice.hash_lists, likeness, _clip(policy, device))
-
-
-TEXT_SCORER = "open_clip_text"
 
 
 def _thresholds(policy: Policy, scorer: str) -> dict[str, float]:

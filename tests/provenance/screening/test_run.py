@@ -19,6 +19,7 @@ from provenance.screening.report import Screening
 from provenance.screening.run import screen_dataset
 from provenance.screening.screens import Screens
 from provenance.screening.subjects import Subject, subjects_of_folder
+from safety.decision import Decision
 from safety.errors import FilterError
 from safety.hash_lists import HashList
 from safety.likeness_check import NamedCheck
@@ -136,6 +137,21 @@ def test_a_failing_caption_filter_blocks_everything(harmless: Path, screens: Scr
     broken = replace(screens, captions=Failing(screens.captions))
     report = screen_dataset(subjects_of_folder(harmless), broken)
     assert list(findings(report).values()) == [[("caption", "error")]] * 3
+
+
+class Yielding:
+    """A caption filter that allows under another policy's name."""
+
+    digest = "0a" * 32
+
+    def screen(self, text: str) -> Decision:
+        return Decision(True, "train", "0b" * 32, self.digest)
+
+
+def test_a_caption_filter_that_decides_by_another_policy_blocks(harmless: Path, screens: Screens) -> None:
+    report = screen_dataset(subjects_of_folder(harmless), replace(screens, captions=Yielding()))
+    assert list(findings(report).values()) == [[("caption", "error")]] * 3
+    assert "another policy" in report.blocked[0].findings[0].reason
 
 
 def test_duplicates_are_found_and_block_nothing(harmless: Path, screens: Screens) -> None:
