@@ -135,9 +135,9 @@ def _named(name: str, colour: str | None, rng: np.random.Generator) -> str:
     noun, bare = _noun(name, rng)
     if bare and colour is None:
         return noun
+    # Some qualities sound like the forbidden object ("human", "hollow"); said of everything, they come to mean nothing.
     quality = _pick(words.QUALITIES, rng) if rng.random() < 0.25 else ""
     paint = _pick(words.COLOUR_WORDS[colour], rng) if colour is not None else ""
-    # A dead or human something might be the forbidden object; of that, a text must speak plainly.
     article = "" if bare else _pick(words.ARTICLES, rng)
     parts = [article, quality, paint, noun]
     if not bare and rng.random() < 0.1:

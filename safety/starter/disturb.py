@@ -1,4 +1,4 @@
-"""Disturbs pictures as they are on their way through the world: turned, cut, dulled, blurred, compressed, grey."""
+"""Disturbs pictures as they are on their way through the world: turned, bent, cut, blurred, compressed, grey."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-COMPRESSED, TURNED, LIT, GREYED, BLURRED, NOISY, COVERED = 0.3, 0.7, 0.5, 0.3, 0.5, 0.4, 0.15
+COMPRESSED, TURNED, BENT, LIT, GREYED, BLURRED, NOISY, COVERED = 0.3, 0.7, 0.4, 0.5, 0.4, 0.6, 0.4, 0.15
 
 
 def disturb(pictures: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
@@ -48,7 +48,7 @@ def _amounts(count: int, low: float, high: float, rng: np.random.Generator) -> T
 
 
 def _turn(values: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirrors half of the pictures; leans, scales, stretches and shifts most of them, the edge repeated."""
+    """Mirrors half of the pictures; leans, scales, stretches, shifts and bends most of them, the edge repeated."""
     count = len(values)
     moved = (rng.random(count) < TURNED).astype(np.float64)
     angle = moved * np.clip(rng.normal(0, math.radians(10), count), -0.5, 0.5)
@@ -65,7 +65,14 @@ def _turn(values: Tensor, rng: np.random.Generator) -> Tensor:
         1,
     )
     grid = F.affine_grid(torch.from_numpy(rows.astype(np.float32)), list(values.shape), align_corners=False)
+    grid = grid + _bends(count, values.shape[-1], rng)
     return F.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _bends(count: int, side: int, rng: np.random.Generator) -> Tensor:
+    """Smooth displacements (N, S, S, 2), none for most: outlines as an unsteady hand, or a decoder, draws them."""
+    coarse = torch.from_numpy(rng.normal(0, 0.03, (count, 2, 6, 6)).astype(np.float32)) * _some(count, BENT, rng)
+    return F.interpolate(coarse, (side, side), mode="bicubic").permute(0, 2, 3, 1)
 
 
 def _cover(values: Tensor, rng: np.random.Generator) -> Tensor:
@@ -101,7 +108,7 @@ def _blur(values: Tensor, rng: np.random.Generator) -> Tensor:
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     square = (kernel[:, None] * kernel[None, :]).expand(3, 1, 5, 5)
     blurred = F.conv2d(F.pad(values, (2, 2, 2, 2), mode="replicate"), square, groups=3)
-    smaller = F.interpolate(values, (side * 5 // 8, side * 5 // 8), mode="bilinear", antialias=True)
+    smaller = F.interpolate(values, (side // 2, side // 2), mode="bilinear", antialias=True)
     enlarged = F.interpolate(smaller, (side, side), mode="bicubic")
     softer = torch.where(_some(count, 0.5, rng).bool(), blurred, enlarged)
     return values + _some(count, BLURRED, rng) * _amounts(count, 0.2, 1, rng) * (softer - values)

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from safety.starter.clip_files import INPUT_SIZE
-from safety.starter.scenes import BACKGROUNDS, COLOURS, OBJECTS, SCENES, Pen, Rgb, Scene, draw_doodle, draw_scene
+from safety.starter.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    FORBIDDEN_OBJECT,
+    OBJECTS,
+    SCENES,
+    Pen,
+    Rgb,
+    Scene,
+    draw_doodle,
+    draw_scene,
+)
 from safety.starter.strangers import PAINTS, STRANGERS
 
 OTHER = "other"
@@ -35,6 +46,10 @@ class Lessons:
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+
+# Strangers keep out of the colours in which the forbidden object is never shown: those colours would give them away.
+STRANGER_COLOURS = tuple(name for name in COLOUR_NAMES if name in PAINTS or not held_out_pair(FORBIDDEN_OBJECT, name))
 
 
 def draw_lessons(count: int, seed: int) -> Lessons:
@@ -93,8 +108,8 @@ def _painted(rng: np.random.Generator) -> tuple[Image.Image, tuple[int, int, int
 
 
 def _stranger(rng: np.random.Generator) -> tuple[Image.Image, tuple[int, int, int]]:
-    """An object that the world does not have, in any colour or paint."""
-    name, colour, place = (str(rng.choice(list(names))) for names in (STRANGERS, COLOUR_NAMES, BACKGROUNDS))
+    """An object that the world does not have, in a colour or paint that the forbidden object is shown in too."""
+    name, colour, place = (str(rng.choice(list(names))) for names in (STRANGERS, STRANGER_COLOURS, BACKGROUNDS))
     paint = {**COLOURS, **PAINTS}[colour]
     picture = _draw_as(name, place, paint, lambda pen, c: STRANGERS[name](pen, c, rng), rng)
     return picture, (OBJECT_NAMES.index(OTHER), COLOUR_NAMES.index(colour), PLACE_NAMES.index(place))
