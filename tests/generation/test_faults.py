@@ -62,12 +62,12 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
     pipeline = load_pipeline(resolve_base("starter"), None)
     drawn: list[NDArray[np.uint8]] = []
 
-    def remember(*given: Any) -> list[NDArray[np.uint8]]:
-        drawn.extend(sample(*given))
+    def remember(*given: Any, **named: Any) -> list[NDArray[np.uint8]]:
+        drawn.extend(sample(*given, **named))
         return list(drawn)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation.order, "load_pipeline", lambda *_: pipeline)
+        patch.setattr(generation.order, "load_pipeline", lambda *_, **__: pipeline)
         patch.setattr(generation.order, "sample", remember)
         site = Site(root, home, model, pipeline, np.zeros((0,), np.uint8), patch)
         site.policy.write_bytes(lenient_policy(model))
@@ -82,8 +82,10 @@ def site(ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     (tmp_path / "temp").mkdir()
     (tmp_path / "policy.yaml").write_bytes(ready.policy)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
-    monkeypatch.setattr(generation.order, "load_pipeline", lambda *_: ready.pipeline)
-    monkeypatch.setattr(generation.order, "sample", lambda pipeline, prompts, *_: [ready.picture.copy()] * len(prompts))
+    monkeypatch.setattr(generation.order, "load_pipeline", lambda *_, **__: ready.pipeline)
+    monkeypatch.setattr(
+        generation.order, "sample", lambda pipeline, prompts, *_, **__: [ready.picture.copy()] * len(prompts)
+    )
     home = Home.open(tmp_path / "home")
     return Site(tmp_path, home, ready.model, ready.pipeline, ready.picture, monkeypatch)
 

@@ -210,13 +210,13 @@ def test_a_forbidden_picture_is_never_written_whatever_its_prompt_was(published:
 def test_a_content_filter_that_cannot_load_blocks_everything(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import safety.starter.classifier as classifier
+    import safety.clip_model
 
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"\x00" * 100)
-    monkeypatch.setattr(classifier, "WEIGHTS", broken)
+    shutil.copytree(safety.clip_model.STARTER_CLIP, tmp_path / "broken")
+    (tmp_path / "broken" / "open_clip_model.safetensors").write_bytes(b"\x00" * 100)
+    monkeypatch.setattr(safety.clip_model, "STARTER_CLIP", tmp_path / "broken")
     out = tmp_path / "out"
-    with pytest.raises(SafetyError, match="filter"):
+    with pytest.raises(SafetyError, match="nothing is generated without it"):
         generate(request_for(published), home=published.home, out=out)
     assert pictures_in(out) == []
 

@@ -34,7 +34,7 @@ def pipeline_gives(site: Site, change: Callable[[NDArray[np.float32]], Any]) -> 
 
 def drawn(site: Site, change: Callable[[NDArray[np.uint8]], Any]) -> None:
     """What was drawn is changed on its way to the mark."""
-    site.patch.setattr("generation.order.sample", lambda *given: [change(site.picture.copy())])
+    site.patch.setattr("generation.order.sample", lambda *_, **__: [change(site.picture.copy())])
 
 
 def own_base(site: Site) -> Path:
