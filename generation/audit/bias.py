@@ -106,17 +106,24 @@ def _certainty(seen: Seen) -> Json:
 
 
 def _sheet(title: str, cells: Sequence[Cell], seen: Seen, drawn: Drawn) -> bytes:
+    """At most so many rows of so many views, of prompts spread evenly over the grid; each says what it was seen as."""
+    groups = [list(group) for _, group in groupby(range(len(cells)), key=lambda number: cells[number].prompt)]
+    each = min(len(groups[0]), SHEET_COLUMNS)
+    a_row = SHEET_COLUMNS // each
+    chosen = groups[:: max(1, -(-len(groups) // (SHEET_ROWS * a_row)))]
     rows = []
-    for prompt, group in groupby(range(len(cells)), key=lambda number: cells[number].prompt):
-        shown = [
-            Shown(None, ("blocked",))
-            if drawn.blocked[number]
-            else Shown(drawn.views[number], (f"{seen.values[seen.choice[number]]} {seen.certainty[number]:.2f}",))
-            for number in list(group)[:SHEET_COLUMNS]
-        ]
-        rows.append((prompt, shown))
-    step = max(1, -(-len(rows) // SHEET_ROWS))
-    return sheet_png(title, rows[::step])
+    for start in range(0, len(chosen), a_row):
+        some = chosen[start : start + a_row]
+        shown = [_shown(number, cells, seen, drawn) for group in some for number in group[:each]]
+        rows.append((" · ".join(cells[group[0]].prompt for group in some), shown))
+    return sheet_png(title, rows)
+
+
+def _shown(number: int, cells: Sequence[Cell], seen: Seen, drawn: Drawn) -> Shown:
+    if drawn.blocked[number]:
+        return Shown(None, ("blocked", cells[number].prompt))
+    value = seen.values[seen.choice[number]]
+    return Shown(drawn.views[number], (f"{value} {seen.certainty[number]:.2f}", cells[number].prompt))
 
 
 def _summary(report: Json) -> Json:

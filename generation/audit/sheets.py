@@ -37,7 +37,7 @@ def sheet_png(title: str, rows: Sequence[tuple[str, Sequence[Shown]]]) -> bytes:
     _text(draw, GAP, GAP, title, INK, 15)
     for number, (heading, shown) in enumerate(rows):
         top = 2 * GAP + 24 + number * row_height
-        _text(draw, GAP, top, heading, INK, 12)
+        _text(draw, GAP, top, _shortened(heading, columns * CHARACTERS), INK, 12)
         for place, each in enumerate(shown):
             left, upper = GAP + place * (SIDE + GAP), top + LINE + 6
             if each.view is None:
@@ -45,11 +45,14 @@ def sheet_png(title: str, rows: Sequence[tuple[str, Sequence[Shown]]]) -> bytes:
             else:
                 image.paste(Image.fromarray(np.ascontiguousarray(each.view)), (left, upper))
             for line, text in enumerate(each.lines[:2]):
-                short = text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
-                _text(draw, left, upper + SIDE + 1 + line * LINE, short, FADED, 10)
+                _text(draw, left, upper + SIDE + 1 + line * LINE, _shortened(text, CHARACTERS), FADED, 10)
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
     return data.getvalue()
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _text(draw: ImageDraw.ImageDraw, x: int, y: int, text: str, colour: tuple[int, int, int], size: int) -> None:
