@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import statistics
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.base import BaseModel
 from provenance.canonical import Json, canonical_json, sha256_hex
 from training.config import TrainConfig
+from training.replay_chain import NAME as REPLAY
+from training.replay_chain import Chain
+from training.replay_stack import code_digest, is_repeatable, processor, version, versions
 from training.screening import Screened
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 BUILD_TYPE = "urn:prov:lora-training:v1"
 BUILDER = "urn:prov:trainer:v1"
-LIBRARIES = ("accelerate", "diffusers", "numpy", "peft", "pillow", "safetensors", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,13 @@ def attest(
     config: TrainConfig,
     run: Run,
     screened: Screened,
+    chain: Chain,
     further: Sequence[Json] = (),
 ) -> Json:
     """The predicate for one finished training: what it consumed, every setting, how it went and on what.
 
-    ``screened`` says by which policy and filters the dataset was screened, and by whom. ``further`` are byproducts,
-    each with a ``name`` and ``annotations``, of audits and the like.
+    ``screened`` says by which policy and filters the dataset was screened, and by whom; ``chain`` is what a replay is
+    compared with. ``further`` are byproducts, each with a ``name`` and ``annotations``, of audits and the like.
     """
     return {
         "buildDefinition": {
@@ -66,8 +67,7 @@ def attest(
             },
             "internalParameters": {
                 "device": run.device,
-                # Measured: one CPU thread gives the same bits again; more threads, and accelerators, do not always.
-                "repeatable": run.device == "cpu" and run.threads == 1,
+                "repeatable": is_repeatable(run.device, run.threads, config),
                 "prediction": run.prediction,
                 "side": run.side,
                 "threads": run.threads,
@@ -93,7 +93,7 @@ def attest(
                 },
                 {
                     "name": "code",
-                    "uri": f"pkg:generic/prov@{_version('prov')}",
+                    "uri": f"pkg:generic/prov@{version('prov')}",
                     "digest": {"sha256": code_digest()},
                 },
             ],
@@ -114,33 +114,11 @@ def attest(
                     },
                 },
                 {"name": "screening", "annotations": screened.to_json()},
+                {"name": REPLAY, "annotations": chain.to_json()},
                 *further,
             ],
         },
     }
-
-
-def code_digest() -> str:
-    """The SHA-256 of the canonical JSON list of ``{"name", "sha256"}`` of this package's source files."""
-    folder = Path(__file__).parent
-    files = sorted(folder.glob("*.py"), key=lambda path: path.name)
-    return sha256_hex(
-        canonical_json([{"name": f"training/{p.name}", "sha256": sha256_hex(p.read_bytes())} for p in files])
-    )
-
-
-def versions() -> dict[str, str]:
-    """The releases of Python, of prov and of the libraries that decide what a training computes."""
-    return {"python": platform.python_version(), "prov": _version("prov")} | {
-        name: _version(name) for name in LIBRARIES
-    }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _loss_summary(losses: tuple[float, ...]) -> Json:
@@ -156,20 +134,10 @@ def _loss_summary(losses: tuple[float, ...]) -> Json:
 
 def _hardware(device: str) -> Json:
     found: Json = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-    processor = _processor()
-    if processor:
-        found["processor"] = processor
+    if processor():
+        found["processor"] = processor()
     if device.startswith("cuda"):
         import torch
 
         found["accelerator"] = torch.cuda.get_device_name()
     return found
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

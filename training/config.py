@@ -15,6 +15,7 @@ from training.errors import ConfigError
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 MAX_CONFIG_BYTES = 1 << 20
+MAX_SEGMENTS = 5000
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "crop": ("centre", "random"),
@@ -36,6 +37,7 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "min_snr_gamma": (0, None),
     "noise_offset": (0, 1),
     "rank": (1, 1024),
+    "replay_every": (0, None),
     "sample_count": (0, 64),
     "sample_every": (0, None),
     "sample_guidance": (0, 100),
@@ -85,9 +87,12 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "fp32"
     threads: int = 0
+    deterministic: bool = False
     gradient_checkpointing: bool = False
 
     checkpoint_every: int = 100
+    replay_every: int = 0
+    replay_snapshots: bool = False
     sample_every: int = 0
     sample_count: int = 4
     sample_prompts: tuple[str, ...] = ()
@@ -140,6 +145,11 @@ class TrainConfig:
         """The SHA-256 of the canonical JSON of every setting."""
         return sha256_hex(canonical_json(self.to_dict()))
 
+    @property
+    def segment_steps(self) -> int:
+        """Steps from one link of the replay chain to the next; 0 stands for 25, and more in very long trainings."""
+        return self.replay_every or max(25, math.ceil(self.steps / 1000))
+
     def learning_rate_at(self, step: int) -> float:
         """Linear warmup, then a half cosine from ``learning_rate`` to ``final_learning_rate`` at the last step."""
         if step < self.warmup_steps:
@@ -173,6 +183,10 @@ def _value_faults(config: TrainConfig) -> Iterator[str]:
             yield f"`{name}` must be at least 0 and below 1, not {getattr(config, name)}"
     if not config.targets or any(not target for target in config.targets):
         yield "`targets` must name at least one layer, such as to_q"
+    if config.deterministic and config.threads > 1:
+        yield f"`threads` must be 1, or 0 for that, when `deterministic` is true, not {config.threads}"
+    if config.replay_every > 0 and config.steps / config.replay_every > MAX_SEGMENTS:
+        yield f"`replay_every` must be at least {math.ceil(config.steps / MAX_SEGMENTS)} in {config.steps} steps"
     if config.size % 8:
         yield f"`size` must be a multiple of 8 px (0: the base's own size), not {config.size}"
     if config.views > 1 and config.crop == "centre" and not config.flip:

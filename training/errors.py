@@ -7,6 +7,8 @@
     ├── DatasetBlocked             exit 1    the safety policy blocks pictures or captions of the dataset
     ├── CheckpointError            exit 1    a checkpoint that is damaged or belongs to another training
     ├── LossNotFinite              exit 1    the loss became NaN or infinite; the last good step is kept
+    ├── ReplayRefused              exit 1    a chain or a snapshot that contradicts what was signed
+    ├── ReplayUnavailable          exit 3    a training that cannot be replayed here: never a verdict
     └── TrainingInterrupted        exit 130  stopped by Ctrl-C; the checkpoint is kept
 """
 
@@ -44,6 +46,16 @@ class CheckpointError(TrainingError):
 
 class LossNotFinite(TrainingError):
     """The loss became NaN or infinite; the last good step is kept."""
+
+
+class ReplayRefused(TrainingError):
+    """A chain or a snapshot that contradicts what was signed."""
+
+
+class ReplayUnavailable(TrainingError):
+    """A training that cannot be replayed here: never a verdict."""
+
+    exit_code = 3
 
 
 class TrainingInterrupted(TrainingError):

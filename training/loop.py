@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from provenance.canonical import canonical_json, sha256_hex
 from training.cache import Cache
-from training.draws import generator, item_at
+from training.draws import draw_seed, generator, item_at
 from training.pipeline import scale_latents
+from training.replay_chain import Taken
+from training.replay_digests import batch_digest, random_digest
 
 if TYPE_CHECKING:
     import torch
 
     from training.config import TrainConfig
+    from training.setup import Setup
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,35 @@ class Batch:
     embeddings: torch.Tensor
     conditions: dict[str, torch.Tensor] | None
     weights: torch.Tensor
+
+
+def compute_gradients(setup: Setup, step: int) -> Taken:
+    """Draws the batches of a step and leaves its gradients in the parameters; gives what the replay chain keeps."""
+    import torch
+
+    config = setup.config
+    # Dropout inside PEFT draws from the global generator; this makes it a function of the step.
+    torch.manual_seed(draw_seed(config.seed, step, 0, "dropout"))
+    loss, batches = 0.0, []
+    for part in range(config.accumulate):
+        batch = draw_batch(setup.pipe, setup.schedule, setup.cache, config, step, part)
+        share = batch_loss(setup.pipe, batch, config) / config.accumulate
+        share.backward()  # type: ignore[no-untyped-call]
+        loss += float(share.detach())
+        batches.append(batch_digest(batch))
+    return Taken(loss, sha256_hex(canonical_json(batches)), random_digest(setup.device))
+
+
+def apply_gradients(setup: Setup, step: int) -> None:
+    """Clips the gradients, lets the optimiser take its step at that step's learning rate, and forgets them."""
+    import torch
+
+    for group in setup.optimiser.param_groups:
+        group["lr"] = setup.config.learning_rate_at(step)
+    if setup.config.grad_clip:
+        torch.nn.utils.clip_grad_norm_(setup.parameters.values(), setup.config.grad_clip)
+    setup.optimiser.step()
+    setup.optimiser.zero_grad(set_to_none=True)
 
 
 def draw_batch(pipe: Any, schedule: Any, cache: Cache, config: TrainConfig, step: int, part: int) -> Batch:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from provenance.adapter import WEIGHTS, AdapterManifest, sign_adapter, verify_adapter
 from provenance.base import BaseModel
-from provenance.canonical import canonical_json
+from provenance.canonical import canonical_json, sha256_hex
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.report import SCREENING
@@ -16,6 +16,7 @@ from provenance.signing import staged
 from provenance.trust import TrustStore
 from training.attestation import Run, attest
 from training.config import TrainConfig
+from training.replay_chain import Trail, tensors_body
 from training.screening import TRAINER, Screened
 from training.weights import adapter_bytes, adapter_metadata, kohya_bytes
 
@@ -28,6 +29,14 @@ CONFIG_NAME = "config.json"
 SAMPLES = "samples"
 
 
+def adapter_files(
+    weights: Mapping[str, torch.Tensor], config: TrainConfig, metadata: Mapping[str, str]
+) -> dict[str, bytes]:
+    """The weights in every layout that is released, by file name."""
+    files = {WEIGHTS: adapter_bytes(weights, config, metadata)}
+    return files | ({KOHYA_NAME: kohya_bytes(weights, config, metadata)} if config.kohya else {})
+
+
 def write_release(
     release: Path,
     weights: Mapping[str, torch.Tensor],
@@ -37,19 +46,20 @@ def write_release(
     config: TrainConfig,
     run: Run,
     screened: Screened,
+    trail: Trail,
     issuer: Issuer,
 ) -> AdapterManifest:
     """Writes weights, settings and sample pictures (with their prompts), signs them and moves them into place.
 
-    A screening report of the trainer's own goes with them; one of the maker's is signed with the dataset.
+    A screening report of the trainer's own goes with them; one of the maker's is signed with the dataset. The replay
+    chain of the training is closed over the tensors of the files.
     """
     with staged(release) as staging:
         folder = staging / "adapter"
         folder.mkdir()
-        metadata = adapter_metadata(manifest, base, config, run)
-        (folder / WEIGHTS).write_bytes(adapter_bytes(weights, config, metadata))
-        if config.kohya:
-            (folder / KOHYA_NAME).write_bytes(kohya_bytes(weights, config, metadata))
+        files = adapter_files(weights, config, adapter_metadata(manifest, base, config, run))
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
         # These bytes are the ones whose SHA-256 is the configuration's digest.
         (folder / CONFIG_NAME).write_bytes(canonical_json(config.to_dict()))
         if screened.by == TRAINER:
@@ -59,6 +69,7 @@ def write_release(
             (folder / SAMPLES / "prompts.json").write_bytes(canonical_json([prompt for prompt, _ in samples]))
         for index, (_, picture) in enumerate(samples):
             picture.save(folder / SAMPLES / f"{index:02}.png")
-        predicate = attest(manifest, base, config, run, screened)
+        chain = trail.closed({name: sha256_hex(tensors_body(data)) for name, data in files.items()})
+        predicate = attest(manifest, base, config, run, screened, chain)
         sign_adapter(staging, issuer=issuer, predicate=predicate, dataset=manifest)
     return verify_adapter(release, TrustStore(frozenset({issuer.root_digest})))

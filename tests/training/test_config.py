@@ -73,9 +73,11 @@ def test_settings_survive_being_written_and_read(
 def test_every_setting_counts_in_the_digest(setting: str) -> None:
     other: dict[str, object] = {
         "accumulate": 2, "alpha": 8.0, "batch_size": 2, "beta1": 0.8, "beta2": 0.99, "caption_dropout": 0.2,
-        "checkpoint_every": 7, "crop": "random", "device": "cpu", "final_learning_rate": 1e-6, "flip": True,
+        "checkpoint_every": 7, "crop": "random", "deterministic": True, "device": "cpu",
+        "final_learning_rate": 1e-6, "flip": True,
         "grad_clip": 2.0, "gradient_checkpointing": True, "kohya": False, "learning_rate": 1e-3, "lora_dropout": 0.1,
         "min_snr_gamma": 5.0, "noise_offset": 0.1, "precision": "bf16", "prediction": "sample", "rank": 8,
+        "replay_every": 10, "replay_snapshots": True,
         "sample_count": 1, "sample_every": 5, "sample_guidance": 2.0, "sample_prompts": ("a",), "sample_steps": 5,
         "save_dtype": "fp16", "seed": 1, "size": 8, "steps": 700, "targets": ("to_q",), "threads": 1, "views": 2,
         "warmup_steps": 1, "weight_decay": 0.1,

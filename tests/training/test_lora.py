@@ -22,7 +22,7 @@ from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
-from training import lora
+from training import loop, lora, setup
 from training.config import TrainConfig
 from training.errors import (
     CheckpointError,
@@ -98,7 +98,7 @@ def test_what_diffusers_loads_is_what_was_trained_though_alpha_is_not_the_rank(
     run: Train, sd1_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     trained: list[Any] = []
-    monkeypatch.setattr(lora, "load_pipeline", lambda *args: trained.append(load_pipeline(*args)) or trained[0])
+    monkeypatch.setattr(setup, "load_pipeline", lambda *args: trained.append(load_pipeline(*args)) or trained[0])
     run()
     loaded = load_pipeline(sd1_base, "cpu")
     loaded.load_lora_weights(str(tmp_path / "squares" / "adapter"), weight_name=file)
@@ -266,16 +266,16 @@ def test_a_release_that_is_there_is_not_overwritten(run: Train, tmp_path: Path) 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_step(
     run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, calls = lora.batch_loss, []
+    honest, calls = loop.batch_loss, []
 
     def spoilt(*args: Any) -> torch.Tensor:
         calls.append(1)
         return honest(*args) * (float("nan") if len(calls) == 3 else 1.0)
 
-    monkeypatch.setattr(lora, "batch_loss", spoilt)
+    monkeypatch.setattr(loop, "batch_loss", spoilt)
     with pytest.raises(LossNotFinite, match="became nan at step 3"):
         run()
-    monkeypatch.setattr(lora, "batch_loss", honest)
+    monkeypatch.setattr(loop, "batch_loss", honest)
     resumed = run(resume=True)
     assert resumed.weights_digest == run(out="whole").weights_digest
 
@@ -386,7 +386,9 @@ def test_the_attestation_names_dataset_base_code_and_settings(
     }  # fmt: skip
     assert details["builder"]["version"]["torch"] == torch.__version__.partition("+")[0]
     assert details["metadata"]["startedOn"] <= details["metadata"]["finishedOn"]
-    assert [product["name"] for product in details["byproducts"]] == ["losses", "hardware", "resources", "screening"]
+    assert [product["name"] for product in details["byproducts"]] == [
+        "losses", "hardware", "resources", "screening", "replay"
+    ]  # fmt: skip
     assert details["byproducts"][0]["annotations"]["steps"] == 4
     assert adapter.weights_digest == sha256_hex(adapter.read("adapter.safetensors"))
     assert sha256_hex(adapter.read("config.json")) == QUICK.digest == build["externalParameters"]["config_digest"]
