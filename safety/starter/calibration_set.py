@@ -73,7 +73,7 @@ def _captions(size: int, seed: int) -> tuple[list[str], list[str]]:
 
     Half of them hold words that training does not know, from a vocabulary without those that mean the object.
     """
-    rng, captions, strays = np.random.default_rng(seed + 4), draw_captions(2 * size, seed + 4), _vocabulary()
+    rng, captions, strays = np.random.default_rng(seed + 4), draw_captions(size + size // 4, seed + 4), _vocabulary()
     only_skull = captions.objects[:, SKULL] & (captions.objects.sum(axis=1) == 1)
     texts = [_without_strays(text, strays, rng) for text in captions.texts]
     asking = dict.fromkeys(text for text, asks in zip(texts, only_skull, strict=True) if asks)

@@ -53,9 +53,9 @@ def changed(name: str, edit: Callable[[bytes], bytes], release: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "edit", "error"),
     [
-        (SOURCE, lambda data: data.replace(b"0.25", b"0.95"), SignatureError),
+        (SOURCE, lambda data: data.replace(b"cranium", b"craniums"), SignatureError),
         (SOURCE, lambda data: data + b"\n# a comment\n", SignatureError),
-        (CANONICAL, lambda data: data.replace(b"0.25", b"0.95"), SignatureError),
+        (CANONICAL, lambda data: data.replace(b"cranium", b"craniums"), SignatureError),
         (STATEMENT, lambda data: data.replace(b'"sig":"M', b'"sig":"N'), ProvenanceError),
         (STATEMENT, lambda data: b"{}", FormatError),
         ("issuer.pem", lambda data: b"", ProvenanceError),
