@@ -46,7 +46,7 @@ def calibrate(
         from provenance.errors import UsageError
         from provenance.signing import staged
         from safety.calibration import negatives_needed
-        from safety.calibration_plot import plot_roc, require_plots
+        from safety.calibration_plot import plot_roc
         from safety.calibration_report import calibrate_policy
         from safety.calibration_scores import SampleScorer
         from safety.content import open_policy_model
@@ -55,7 +55,6 @@ def calibrate(
         if stage not in STAGES:
             raise UsageError(f"--stage is {stage!r}", expected=" or ".join(STAGES))
         negatives_needed(target_fpr, confidence)
-        require_plots()
         rules = open_policy(policy, base)
         sources = _positive_sources(positives, concept, stage)
         with staged(out) as folder:

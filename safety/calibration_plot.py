@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safety.calibration import COMPARED_RATE, ThresholdFit, roc
-from safety.errors import FilterError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 DOTS = 130
-
-
-def require_plots() -> None:
-    """Raises FilterError when matplotlib is not installed."""
-    if find_spec("matplotlib") is None:
-        raise FilterError(
-            "matplotlib is not installed, and every calibration is drawn", fix="pip install 'prov[bench]'"
-        )
 
 
 def plot_roc(

@@ -25,7 +25,7 @@ ATTACKED_SIDE, QUICK_SIDE = 512, 256
 MARKED, QUICK_MARKED = 10_000, 100
 VICTIMS, QUICK_VICTIMS = 12, 3
 NULL_PICTURES = 24
-NEEDED = ("matplotlib", "skimage", "sklearn", "threadpoolctl")
+NEEDED = ("skimage", "sklearn", "threadpoolctl")
 
 
 @dataclass(frozen=True)

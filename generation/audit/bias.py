@@ -10,7 +10,7 @@ from generation.audit.attributes import see
 from generation.audit.drawing import Draw, Drawn, Progress, Studio
 from generation.audit.grid import Cell, Grid
 from generation.audit.model import AuditedModel
-from generation.audit.plots import require_plots, shares_png
+from generation.audit.plots import shares_png
 from generation.audit.report import Audit, report_of
 from generation.audit.shares import CONFIDENCE, Seen, association_p, balance_p, differences, holm, shares
 from generation.audit.sheets import Shown, sheet_png
@@ -37,7 +37,6 @@ def audit_bias(
     The i-th picture has seed ``seed + i``. An adapter is ``compared`` with its base alone on the same prompts and
     seeds. Raises PromptBlocked, SamplingFailed, FilterError, or GenerationError when nothing is left to look at.
     """
-    require_plots()
     cells = [cell for cell in grid.cells for _ in range(count)]
     draws = [Draw(cell.prompt, seed + number) for number, cell in enumerate(cells)]
     drawn = studio.draw(model, draws, progress("drawing"))

@@ -17,7 +17,6 @@ from generation.audit.drawing import Draw, Drawn, Progress, Studio, require_guid
 from generation.audit.memorisation_pictures import sheet, spaces_png
 from generation.audit.model import AuditedModel
 from generation.audit.neighbours import leave_one_out, nearest
-from generation.audit.plots import require_plots
 from generation.audit.pull import Pull, compare, pull_of
 from generation.audit.report import Audit, report_of
 from generation.audit.shares import holm
@@ -78,7 +77,6 @@ def audit_memorisation(
     trained on. Raises GenerationError when the dataset is not the one trained on, PromptBlocked, SamplingFailed,
     FilterError, or what reading the dataset raises.
     """
-    require_plots()
     require_guidance(studio.how)
     require_trained_on(model, manifest)
     every = [record.caption for record in manifest.records]

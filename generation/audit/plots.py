@@ -1,4 +1,4 @@
-"""The figures of an audit as PNG. They need matplotlib, which is part of the ``bench`` extra."""
+"""The figures of an audit as PNG."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from generation.audit.shares import Difference, Share
-from generation.errors import GenerationError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-def require_plots() -> None:
-    """Raises GenerationError when matplotlib is missing, before anything is drawn."""
-    import importlib.util
-
-    if importlib.util.find_spec("matplotlib") is None:
-        raise GenerationError(
-            "an audit draws its figures with matplotlib, which is not installed", fix='pip install "prov[bench]"'
-        )
 
 
 def shares_png(found: Sequence[Share], changes: Sequence[Difference], title: str) -> bytes:

@@ -65,10 +65,10 @@ def test_what_is_not_installed_is_said_before_anything_is_run(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else found(name))
     result = RUN.invoke(app, bench(images, tmp_path / "out"))
     assert result.exit_code == 3
-    assert "matplotlib" in result.stderr
+    assert "sklearn" in result.stderr
     assert "prov[bench]" in result.stderr
     assert not (tmp_path / "out").exists()
 
