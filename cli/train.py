@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def command(
     dataset: Annotated[Path, typer.Argument(help="A release that `prov dataset sign` made.")],
-    name: Annotated[str, typer.Option(help="What the adapter is called.")],
-    base: Annotated[str, typer.Option(help="Base model: starter, a folder or a hub id.")] = "starter",
+    name: Annotated[str | None, typer.Option(help="What the adapter is called; needed to train.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model: starter (the usual), a folder or a hub id.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; settings it leaves out take their defaults.")] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for the release; NAME when not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
@@ -37,9 +37,20 @@ def command(
     trust: Annotated[
         list[Path] | None, typer.Option(help="PEM file with a root to trust beside your own; may be repeated.")
     ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Train nothing: execute random segments of this release anew and compare.")
+    ] = None,
+    segments: Annotated[str, typer.Option(help="With --replay: how many segments, as a share or a number.")] = "5%",
+    snapshots: Annotated[
+        Path | None, typer.Option(help="With --replay: folder of snapshots; RELEASE.work/replay when not given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="With --replay: choose segments by this number; for tests.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Screen a signed dataset, train a LoRA adapter on it, and sign what came out with what went in.
+
+    With --replay nothing is trained: random segments of a training are executed anew and compared bit for bit. Exit
+    code 0: they agree; 1: they differ; 3: they differ, but this stack is another one.
 
     Example: prov train release --name rockets --config train.toml
     """
@@ -51,11 +62,27 @@ def command(
         from provenance.identity import load_issuer
         from provenance.trust import home_and_files
 
+        if replay is not None:
+            from cli.train_replay import run_replay
+
+            run_replay(
+                replay,
+                dataset,
+                base=base,
+                segments=segments,
+                snapshots=snapshots,
+                seed=seed,
+                trust=trust or [],
+                as_json=as_json,
+            )
+            return
+        if name is None:
+            raise UsageError("an adapter needs a name", fix="give one with --name")
         if out is None and Path(name).name != name:
             raise UsageError("this name cannot be that of a folder", found=name, fix="say where with --out")
         issuer = load_issuer(Home.open(), passphrase())
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
-        model = resolve_base(base)
+        model = resolve_base(base or "starter")
         settings = _settings(config, model)
         choice = screening_choice(policy, hash_list, likeness)
         release = out or Path(name)

@@ -56,11 +56,11 @@ class Parts:
 
     @classmethod
     def of(cls, taken: Sequence[Taken], adapter: str, optimiser: str) -> Parts:
-        """The parts of a segment; losses are hashed as JSON numbers that name each float64 exactly."""
+        """The parts of a segment; each loss is hashed as the exact hexadecimal text of its float64."""
         return cls(
             batch=_digest([each.batch for each in taken]),
             random=_digest([each.random for each in taken]),
-            losses=_digest([each.loss for each in taken]),
+            losses=_digest([each.loss.hex() for each in taken]),
             adapter=adapter,
             optimiser=optimiser,
         )
@@ -123,6 +123,13 @@ class Chain:
     sessions: tuple[Session, ...]
     released: dict[str, str]
     head: str
+
+    @classmethod
+    def over(
+        cls, every: int, links: tuple[Link, ...], sessions: tuple[Session, ...], released: Mapping[str, str]
+    ) -> Chain:
+        """The chain over some links, closed with the SHA-256 of the tensors of each released file."""
+        return cls(every, links, sessions, dict(released), _head(links[-1].digest, released))
 
     def to_json(self) -> Json:
         return {
@@ -218,7 +225,7 @@ class Trail:
 
     def closed(self, released: Mapping[str, str]) -> Chain:
         """The chain of a finished training, with the SHA-256 of the tensors of each released file."""
-        return Chain(self.every, self.links, self.sessions, dict(released), _head(self.links[-1].digest, released))
+        return Chain.over(self.every, self.links, self.sessions, released)
 
     def to_json(self) -> Json:
         return {

@@ -74,18 +74,21 @@ def set_up(
     return Setup(config, device, pipe, side, schedule, cache, parameters, optimiser)
 
 
-def device_of(config: TrainConfig) -> str:
-    """The device a training uses here; raises TrainingError when this machine lacks the one that is configured."""
+def is_present(device: str) -> bool:
+    """Whether this machine has a device: cpu, cuda or mps."""
     import torch
 
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return device == "cpu" or (torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available())
+
+
+def device_of(config: TrainConfig) -> str:
+    """The device a training uses here; raises TrainingError when this machine lacks the one that is configured."""
+    present = [device for device in ("cuda", "mps", "cpu") if is_present(device)]
     if config.device == "auto":
-        return next(name for name, here in present.items() if here)
-    if not present[config.device]:
+        return present[0]
+    if config.device not in present:
         raise TrainingError(
-            f"this machine has no {config.device} device",
-            expected=" or ".join(name for name, here in present.items() if here),
-            fix='set `device = "auto"`',
+            f"this machine has no {config.device} device", expected=" or ".join(present), fix='set `device = "auto"`'
         )
     return config.device
 

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from benchmarks.replay import cheating
 from cli import train
 from provenance.adapter import verify_adapter
 from provenance.base import BaseModel
@@ -115,6 +116,78 @@ def test_a_base_that_is_not_there_is_exit_3(own_dataset: Path, monkeypatch: pyte
     status, _, errors = run(own_dataset, "--name", "x", "--base", "owner/name", "--out", tmp_path / "adapter")
     assert status == 3
     assert "owner/name is not on this machine" in errors
+
+
+REPLAYABLE = CONFIG.replace("sample_count = 1", "sample_count = 0") + "replay_every = 1\nreplay_snapshots = true\n"
+
+
+def replayable(dataset: Path, base: BaseModel, policy: Path, out: Path) -> Path:
+    (out.parent / "train.toml").write_text(REPLAYABLE)
+    status, *_ = run(
+        dataset, "--name", "squares", "--base", base.folder, "--config", out.parent / "train.toml", "--out", out,
+        "--policy", policy,
+    )  # fmt: skip
+    assert status == 0
+    return out
+
+
+def test_replay_says_what_it_replayed_and_that_it_agrees(
+    own_dataset: Path, sd1_base: BaseModel, policy: Path, tmp_path: Path
+) -> None:
+    release = replayable(own_dataset, sd1_base, policy, tmp_path / "adapter")
+    status, printed, progress = run(own_dataset, "--replay", release, "--base", sd1_base.folder, "--segments", "2")
+    assert status == 0
+    assert printed.startswith("agrees: every replayed segment gave the bits that were signed\n")
+    assert "2 segments of 3 (2 of 3 steps), 2 chosen at random" in printed
+    assert "passes with probability 0.33" in printed
+    assert "the released files are the state after the last step" in printed
+    assert "replaying 2/2" in progress
+
+
+def test_replay_of_a_cheat_is_exit_1_and_names_segment_and_part(
+    own_dataset: Path, sd1_base: BaseModel, policy: Path, tmp_path: Path
+) -> None:
+    with cheating({1: "noise"}):
+        release = replayable(own_dataset, sd1_base, policy, tmp_path / "adapter")
+    options = ("--replay", release, "--base", sd1_base.folder, "--segments", "100%", "--json")
+    status, printed, _ = run(own_dataset, *options)
+    facts = json.loads(printed)
+    assert (status, facts["verdict"], facts["stack"]) == (1, "differs", {})
+    assert facts["mismatch"]["after_steps"] == [1, 2]
+    assert "batch" in facts["mismatch"]["parts"]
+
+
+def test_replay_on_another_stack_says_so_and_is_exit_3(
+    own_dataset: Path, sd1_base: BaseModel, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import replay
+
+    usual = replay.stack_of
+    with cheating({1: "noise"}):
+        release = replayable(own_dataset, sd1_base, policy, tmp_path / "adapter")
+    monkeypatch.setattr(replay, "stack_of", lambda *a: usual(*a) | {"processor": "Another 9000"})
+    status, printed, _ = run(own_dataset, "--replay", release, "--base", sd1_base.folder, "--segments", "100%")
+    assert status == 3
+    assert printed.startswith("not comparable: segment 1, steps 2 to 2, came out otherwise in batch")
+    assert "→ Another 9000" in printed
+
+
+def test_replay_of_a_base_in_a_folder_needs_that_folder(
+    own_dataset: Path, sd1_base: BaseModel, policy: Path, tmp_path: Path
+) -> None:
+    release = replayable(own_dataset, sd1_base, policy, tmp_path / "adapter")
+    status, _, errors = run(own_dataset, "--replay", release)
+    assert status == 2
+    assert "--base" in errors
+    status, _, errors = run(own_dataset, "--replay", release, "--base", sd1_base.folder, "--snapshots", "nowhere")
+    assert status == 2
+    assert "nowhere is not a folder" in errors
+
+
+def test_training_needs_a_name(own_dataset: Path) -> None:
+    status, _, errors = run(own_dataset)
+    assert status == 2
+    assert "--name" in errors
 
 
 def test_help_has_one_sentence_and_one_example() -> None:

@@ -1,0 +1,94 @@
+"""What an adapter's attestation says of its training, read strictly: settings, stack and replay chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provenance.adapter import STATEMENT, WEIGHTS, AdapterManifest
+from provenance.byproducts import byproducts
+from provenance.canonical import Json, canonical_json, sha256_hex
+from provenance.errors import FormatError
+from training.config import TrainConfig
+from training.errors import ConfigError, ReplayRefused, ReplayUnavailable
+from training.release import KOHYA_NAME
+from training.replay_chain import NAME, Binding, Chain, tensors_body
+
+DEVICES = ("cpu", "cuda", "mps")
+MAX_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A training as its verified release tells it; device and threads are those of its last session."""
+
+    adapter: AdapterManifest
+    config: TrainConfig
+    chain: Chain
+    device: str
+    threads: int
+
+
+def read_recorded(adapter: AdapterManifest) -> Recorded:
+    """Reads the chain and checks every link, and that it ends in the files of the release.
+
+    Raises ReplayUnavailable when there is no chain, FormatError or ReplayRefused when it does not
+    hold.
+    """
+    chains = [entry for entry in byproducts(adapter.predicate, NAME) if entry["name"] == NAME]
+    if not chains:
+        raise ReplayUnavailable(
+            "the adapter has no chain to replay",
+            expected=f'a byproduct "{NAME}" in {STATEMENT}',
+            fix="adapters of older versions have none: they verify as ever, and cannot be replayed",
+        )
+    if len(chains) > 1:
+        raise FormatError(f"{STATEMENT} has several replay chains", expected="one", found=str(len(chains)))
+    config = _config(adapter.predicate)
+    binding = Binding(adapter.base_digest, config.digest, adapter.dataset_digest)
+    what = f"the replay chain in {STATEMENT}"
+    chain = Chain.from_json(chains[0].get("annotations"), binding, config.steps, what)
+    if chain.every != config.segment_steps:
+        raise FormatError(f"{what} has other segments than its settings", expected=f"{config.segment_steps} steps each")
+    _check_released(adapter, config, chain)
+    stack = chain.sessions[-1].stack
+    device, threads = stack.get("device", ""), stack.get("threads", "")
+    if device not in DEVICES or not threads.isascii() or not threads.isdigit() or not 0 < int(threads) <= MAX_THREADS:
+        raise FormatError(f"{what} does not say on what it ran", expected="device and threads", found=str(stack)[:100])
+    return Recorded(adapter, config, chain, device, int(threads))
+
+
+def _config(predicate: Json) -> TrainConfig:
+    match predicate:
+        case {"buildDefinition": {"externalParameters": {"config": dict(raw), "config_digest": str(digest)}}}:
+            pass
+        case _:
+            raise FormatError(f"{STATEMENT} does not say its settings", expected="externalParameters.config")
+    if sha256_hex(canonical_json(raw)) != digest:
+        raise FormatError(f"{STATEMENT} names the digest of other settings", expected=digest)
+    try:
+        config = TrainConfig.from_dict(raw, STATEMENT)
+    except ConfigError as error:
+        raise _other_version("; ".join(error.faults)) from error
+    if config.digest != digest:
+        raise _other_version("settings that did not exist then")
+    return config
+
+
+def _other_version(found: str) -> ReplayUnavailable:
+    return ReplayUnavailable(
+        "the adapter was trained by another version of prov, whose settings are not those of this one",
+        found=found,
+        fix="replay it with the version that the attestation names",
+    )
+
+
+def _check_released(adapter: AdapterManifest, config: TrainConfig, chain: Chain) -> None:
+    expected = {WEIGHTS, KOHYA_NAME} if config.kohya else {WEIGHTS}
+    if set(chain.released) != expected:
+        raise FormatError("the replay chain names other files than were released", expected=", ".join(sorted(expected)))
+    for name, digest in chain.released.items():
+        found = sha256_hex(tensors_body(adapter.read(name)))
+        if found != digest:
+            raise ReplayRefused(
+                f"the replay chain does not end in {name}", expected=f"tensors of SHA-256 {digest}", found=found
+            )
