@@ -28,6 +28,7 @@ from safety.starter.words import BARE_SKULL_WORDS, OBJECT_WORDS
 from safety.starter.world_pictures import SIDE, read_samples, watermarked
 
 SEED = 900_000
+OWNED = 0.05
 SKULL = OBJECT_NAMES.index(FORBIDDEN_OBJECT)
 ALLOWED_SCENES = tuple(scene for scene in SCENES if scene.object != FORBIDDEN_OBJECT)
 FORBIDDEN_SCENES = tuple(scene for scene in SCENES if scene.object == FORBIDDEN_OBJECT)
@@ -77,8 +78,15 @@ def _captions(size: int, seed: int) -> tuple[list[str], list[str]]:
     only_skull = captions.objects[:, SKULL] & (captions.objects.sum(axis=1) == 1)
     texts = [_without_strays(text, strays, rng) for text in captions.texts]
     asking = dict.fromkeys(text for text, asks in zip(texts, only_skull, strict=True) if asks)
-    harmless = dict.fromkeys(text for text, asks in zip(texts, only_skull, strict=True) if not asks)
+    harmless = dict.fromkeys(
+        _owned(text, strays, rng) for text, asks in zip(texts, only_skull, strict=True) if not asks
+    )
     return list(asking), [text for text in harmless if text not in asking]
+
+
+def _owned(text: str, strays: Sequence[str], rng: np.random.Generator) -> str:
+    """Some texts with a possessive, which the captions of training use for the forbidden object alone."""
+    return f"{text} at the {strays[int(rng.integers(len(strays)))]}'s" if rng.random() < OWNED else text
 
 
 def _without_strays(text: str, strays: Sequence[str], rng: np.random.Generator) -> str:
