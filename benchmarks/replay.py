@@ -36,7 +36,7 @@ from training.config import TrainConfig
 from training.lora import Progress, train
 from training.replay import Replayed, replay
 from training.replay_chain import NAME, Chain, Link, Taken
-from training.replay_digests import batch_digest, random_digest
+from training.replay_digests import batch_tensors, random_digest, tensors_digest
 from training.replay_record import Recorded, read_recorded
 from training.replay_snapshots import SNAPSHOTS
 from training.state import State
@@ -251,7 +251,8 @@ def overhead(place: Place, steps: int) -> Json:
 
     moments: list[float] = []
     with (
-        patch.object(loop, "batch_digest", timed("batch", batch_digest)),
+        patch.object(loop, "batch_tensors", timed("batch", batch_tensors)),
+        patch.object(loop, "tensors_digest", timed("batch", tensors_digest)),
         patch.object(loop, "random_digest", timed("random", random_digest)),
         patch.object(State, "digests", timed("state", State.digests)),
     ):

@@ -10,7 +10,7 @@ from training.cache import Cache
 from training.draws import draw_seed, generator, item_at
 from training.pipeline import scale_latents
 from training.replay_chain import Taken
-from training.replay_digests import batch_digest, random_digest
+from training.replay_digests import batch_tensors, random_digest, tensors_digest
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +45,12 @@ def compute_gradients(setup: Setup, step: int) -> Taken:
     loss, batches = 0.0, []
     for part in range(config.accumulate):
         batch = draw_batch(setup.pipe, setup.schedule, setup.cache, config, step, part)
+        read = batch_tensors(batch)
         share = batch_loss(setup.pipe, batch, config) / config.accumulate
         share.backward()  # type: ignore[no-untyped-call]
+        # An accelerator is still at work here, and goes on until its loss is asked for: hashing costs it no time.
+        batches.append(tensors_digest(read))
         loss += float(share.detach())
-        batches.append(batch_digest(batch))
     return Taken(loss, sha256_hex(canonical_json(batches)), random_digest(setup.device))
 
 

@@ -192,7 +192,7 @@ def replay(
                     break
             if mismatch is not None:
                 break
-        if mismatch is None and executed[-1] + 1 == len(chain):
+        if mismatch is None and executed[-1:] == [len(chain) - 1]:
             final = setup.state()
         elif len(chain) in files:
             final = load_snapshot(files[len(chain)], setup.parameters, chain, len(chain))

@@ -160,10 +160,8 @@ class Chain:
                 raise FormatError(f"{what} is malformed", expected="type, every, links, sessions, released and head")
         if type_ != TYPE or set(raw) != {"type", "every", "links", "sessions", "released", "head"}:
             raise FormatError(f"{what} is of another kind", expected=TYPE, found=str(type_)[:80])
-        if type(every) is not int or every < 1 or len(links) > MAX_SEGMENTS + 1:
-            raise FormatError(
-                f"{what} is malformed", expected=f"at most {MAX_SEGMENTS + 1} links, every 1 step or more"
-            )
+        if type(every) is not int or every < 1 or max(len(links) - 1, steps / every) > MAX_SEGMENTS:
+            raise FormatError(f"{what} is malformed", expected=f"at most {MAX_SEGMENTS} segments of 1 step or more")
         if not out or not all(isinstance(name, str) and is_digest(digest) for name, digest in out.items()):
             raise FormatError(f"{what} does not say what was released", expected="the SHA-256 of each file's tensors")
         read = tuple(Link.from_json(link, f"{what}, link {i}") for i, link in enumerate(links))

@@ -31,8 +31,8 @@ def moments_digest(moments: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
     return tensors_digest({f"{kind}/{name}": t for name, kinds in moments.items() for kind, t in kinds.items()})
 
 
-def batch_digest(batch: Batch) -> str:
-    """The digest of everything a step reads: noisy latents, times, target, embeddings, conditions and weights."""
+def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, conditions and weights."""
     tensors = {
         "noisy": batch.noisy,
         "times": batch.times,
@@ -40,7 +40,7 @@ def batch_digest(batch: Batch) -> str:
         "embeddings": batch.embeddings,
         "weights": batch.weights,
     }
-    return tensors_digest(tensors | (batch.conditions or {}))
+    return {name: tensor.detach().cpu() for name, tensor in (tensors | (batch.conditions or {})).items()}
 
 
 def random_digest(device: str) -> str:
