@@ -171,7 +171,6 @@ def test_a_broken_configuration_is_refused(config: bytes, folder: Path, tmp_path
     [
         ("ViT-B-32", None),
         ("no-such-model", "openai"),
-        ("hf-hub:owner/name", None),
         ("ViT-B-32", "/nowhere.safetensors"),
         ("local-dir:/nowhere", None),
         ("local-dir:", None),
@@ -183,6 +182,12 @@ def test_a_broken_configuration_is_refused(config: bytes, folder: Path, tmp_path
 def test_a_model_without_weights_here_is_refused(model: str, pretrained: str | None) -> None:
     with pytest.raises(FilterError, match="nothing is generated"):
         open_clip_model(model, pretrained)
+
+
+def test_a_hub_that_cannot_be_reached_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FilterError, match="nothing is generated"):
+        open_clip_model("hf-hub:owner/name")
 
 
 def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
