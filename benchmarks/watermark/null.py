@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 RANDOM_KEYS, TRUE_KEY, UNCHARGED = "random keys", "true key", "uncharged"
 # One decision in so many is made on another view of a picture under the true key, each a whole detection.
-TRUE_KEY_ONE_IN = 500
-UNCHARGED_ONE_IN = 4
+TRUE_KEY_ONE_IN = 1000
+UNCHARGED_ONE_IN = 10
 KEYS_A_UNIT, KEYS_A_UNIT_ONE_BY_ONE, VIEWS_A_UNIT = 500, 20, 10
 BINS_A_DECADE = 4
 THRESHOLDS = (1e-3, 1e-6, 1e-9)

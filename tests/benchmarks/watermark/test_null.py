@@ -74,4 +74,4 @@ def test_the_tail_of_a_payload_named_beforehand_is_never_too_small() -> None:
 def test_tails_are_told_apart_from_decisions(tmp_path: Path) -> None:
     journal, units = made(tmp_path / "results.jsonl", "pixel", 40)
     found = null.of_journal(journal, units)
-    assert (found["decisions"], found["uncharged"]["decisions"]) == (40, 10)
+    assert (found["decisions"], found["uncharged"]["decisions"]) == (40, 4)
