@@ -79,7 +79,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     def loaded(*arguments: object) -> None:
         raise AssertionError("the base was loaded")
 
-    monkeypatch.setattr(lora, "load_pipeline", loaded)
+    monkeypatch.setattr(lora, "set_up", loaded)
 
 
 def byproduct(adapter: AdapterManifest) -> Any:
