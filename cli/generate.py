@@ -9,6 +9,11 @@ import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
 
+SCHEDULER_HELP = (
+    "dpmsolver++, dpmsolver++-karras, ddim, euler, heun, unipc (for flows: flow-euler, flow-heun);"
+    " without the latent mark: dpmsolver++-sde, euler-a, lcm."
+)
+
 
 def command(
     prompt: Annotated[str | None, typer.Argument(help="What to draw; or use --prompts.")] = None,
@@ -17,8 +22,10 @@ def command(
     prompts: Annotated[Path | None, typer.Option(help="A text file with one prompt on each line.")] = None,
     base: Annotated[str | None, typer.Option(help="Base model: starter, a folder or a hub id.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first picture; drawn when not given.")] = None,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of DPM-Solver++.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of the scheduler.")] = 20,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; the base's own when not given.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What pictures should not show; screened too.")] = None,
+    scheduler: Annotated[str, typer.Option(help=SCHEDULER_HELP)] = "dpmsolver++",
     policy: Annotated[
         Path | None, typer.Option(help="Safety policy, also a signed one's folder; the base's own when not given.")
     ] = None,
@@ -35,6 +42,7 @@ def command(
     with refusals():
         from generation import GenerationRequest, read_prompts
         from generation.order import generate
+        from generation.schedulers import SCHEDULERS
         from provenance.errors import UsageError
         from provenance.home import Home
 
@@ -53,6 +61,8 @@ def command(
             policy=policy,
             clear_prompt=clear_prompt,
             plain_noise=plain_noise,
+            negative=negative,
+            scheduler=scheduler,
         )
         issued = generate(
             request, home=Home.open(), account=account, out=out, passphrase=passphrase(), progress=progress("drawing")
@@ -65,5 +75,9 @@ def command(
             as_json=as_json,
         )
         note(f"{len(issued.images)} pictures recorded; next: prov anchor")
+        if SCHEDULERS[scheduler].stochastic and not plain_noise:
+            note(
+                f"{scheduler} draws fresh noise at every step: these pictures carry the pixel mark, not the latent one"
+            )
         if issued.blocked:
             raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +11,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from generation.errors import GenerationError
+from generation.issue import Blocked, Issue, Issued
 from generation.latent_mark import marked_noise
 from generation.licence import require_licence, require_quota
+from generation.making import Teller
 from generation.request import GenerationRequest
 from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
+from generation.schedulers import SCHEDULERS
 from generation.screening import PromptKey, require_calibrated, screen_prompts
 from generation.serials import Serials
+from generation.stream import open_stream, origin_of
 from generation.subject import Subject, open_subject
+from generation.wanted import Ask, batches
 from provenance.canonical import Json
 from provenance.home import Home
-from provenance.identity import Issuer, load_issuer
-from provenance.issuing import Making, issue_image
+from provenance.identity import load_issuer
+from provenance.issuing import issue_image
 from provenance.journal import Journal
 from provenance.latent_entry import latent_entry
-from provenance.ledger import open_ledger, open_reader
-from provenance.ledger.accounts import account_address, load_account
+from provenance.ledger import open_reader
+from provenance.ledger.accounts import account_address
 from provenance.placement import watermark_entry
 from provenance.policy_signature import verify_policy
-from provenance.record import ImageRecord, Origin
+from provenance.record import Origin
 from provenance.trust import TrustStore
 from safety.content import open_content_filter, screen_all_or_refuse
-from safety.decision import ERROR_RULE, Decision
 from safety.log import BlockedLog
 from safety.policy import Policy, open_policy
 from safety.watermark import embed_verified
@@ -39,56 +43,11 @@ from safety.watermark import embed_verified
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["Blocked", "Issue", "Issued", "generate"]
 
-GENERATOR = "prov/0.1.0"
 BATCH = 4
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Issued:
-    """One picture with a history: its file and its record."""
-
-    path: Path
-    record: ImageRecord
-
-    def to_json(self) -> Json:
-        """What a program wants to know of it."""
-        return {
-            "path": str(self.path),
-            "stream": self.record.stream,
-            "serial": self.record.serial,
-            "record": self.record.id,
-        }
-
-
-@dataclass(frozen=True)
-class Blocked:
-    """One picture that was drawn and never written: which prompt of the request, why, and what to do next."""
-
-    index: int
-    reason: str
-    fix: str
-
-    def to_json(self) -> Json:
-        """What a program wants to know of it."""
-        return {"index": self.index, "reason": self.reason, "fix": self.fix}
-
-    @classmethod
-    def by(cls, decision: Decision, index: int) -> Blocked:
-        """What a decision that blocks says to whoever asked."""
-        failed = decision.rule == ERROR_RULE
-        fix = "check the filter: prov policy check --image FILE" if failed else "ask for something else"
-        return cls(index, decision.reason, fix)
-
-
-@dataclass(frozen=True)
-class Issue:
-    """What one request gave."""
-
-    images: tuple[Issued, ...]
-    blocked: tuple[Blocked, ...]
 
 
 def generate(
@@ -111,42 +70,37 @@ def generate(
     address = account_address(home, account)
     subject = open_subject(request, home, reader)
     require_licence(reader, subject, address)
-    require_quota(reader, home, subject, address, len(request.prompts))
+    asks = list(request.asks(_guidance(request, subject), request.first_seed()))
+    require_quota(reader, home, subject, address, len(asks))
 
     policy = _open_policy(request, home, subject)
     key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
     log.require_writable()
-    prompt_decisions = screen_prompts(request.prompts, policy, key, log, subject.base.id)
+    negatives = [ask.negative for ask in asks if ask.negative is not None]
+    decisions = screen_prompts((ask.prompt for ask in asks), policy, key, log, subject.base.id, negatives)
     content_filter = open_content_filter(policy, subject.base.id)
     require_calibrated(policy, content_filter.model_digest)
 
     issuer = load_issuer(home, passphrase)
     subject = subject.unsealed(home, reader, account, passphrase)
-    pipeline = load_pipeline(subject.base, subject.adapter)
+    pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler)
+    teller = Teller(request, subject, key, decisions)
     images: list[Issued] = []
     blocked: list[Blocked] = []
     with Journal.of_home(home) as journal:
-        stream = _open_stream(home, reader, journal, account, address, subject.token, passphrase)
-        origin = _origin(reader, stream, subject, issuer)
+        stream = open_stream(home, journal, account, address, subject.token, passphrase)
+        origin = origin_of(reader, stream, subject, issuer)
         with Serials(journal, stream) as serials:
-            for batch in _drawn(pipeline, request, subject, serials, origin):
+            for batch in _drawn(pipeline, asks, request, subject, serials, origin):
                 # What is screened is what is delivered, mark included, so that anybody can screen it again. A filter
                 # looks at copies: what it does to them is not delivered.
-                decisions = screen_all_or_refuse(content_filter, [drawn.picture.copy() for drawn in batch])
-                for drawn, decision in zip(batch, decisions, strict=True):
-                    prompt = request.prompts[drawn.index]
+                screened = screen_all_or_refuse(content_filter, [drawn.picture.copy() for drawn in batch])
+                for drawn, decision in zip(batch, screened, strict=True):
                     if not decision.allowed:
-                        log.append(decision, hmac=key.name(prompt))
-                        blocked.append(Blocked.by(decision, drawn.index))
+                        log.append(decision, hmac=key.name(drawn.ask.prompt))
+                        blocked.append(Blocked.by(decision, drawn.ask.index))
                         serials.put_back(drawn.serial)
                     else:
-                        making = Making(
-                            generator=GENERATOR,
-                            prompt={"text": prompt} if request.clear_prompt else {"hmac": key.name(prompt)},
-                            parameters=_parameters(request, subject, drawn.seed),
-                            safety=(prompt_decisions[prompt].to_json(), decision.to_json()),
-                            watermark=drawn.watermark,
-                        )
                         path = out / f"prov-{stream}-{drawn.serial}.png"
                         with _written(path):
                             record = issue_image(
@@ -154,13 +108,13 @@ def generate(
                                 path,
                                 origin=origin,
                                 serial=drawn.serial,
-                                making=making,
+                                making=teller.making(drawn.ask, decision, drawn.watermark),
                                 issuer=issuer,
                                 journal=journal,
                             )
                         images.append(Issued(path, record))
                     if progress:
-                        progress(drawn.index + 1, len(request.prompts))
+                        progress(drawn.ask.index + 1, len(request.prompts))
     return Issue(tuple(images), tuple(blocked))
 
 
@@ -168,33 +122,37 @@ def generate(
 class _Drawn:
     """One marked picture (H, W, 3) that nobody has screened, and what its record will say of the mark."""
 
-    index: int
-    seed: int
+    ask: Ask
     serial: int
     picture: NDArray[np.uint8]
     watermark: Json
 
 
 def _drawn(
-    pipeline: Any, request: GenerationRequest, subject: Subject, serials: Serials, origin: Origin
+    pipeline: Any,
+    asks: Iterable[Ask],
+    request: GenerationRequest,
+    subject: Subject,
+    serials: Serials,
+    origin: Origin,
 ) -> Iterator[list[_Drawn]]:
-    how = Sampling(request.steps, _guidance(request, subject))
-    first = request.first_seed()
-    for start in range(0, len(request.prompts), BATCH):
-        prompts = request.prompts[start : start + BATCH]
-        seeds = [first + start + i for i in range(len(prompts))]
-        numbers = serials.take(len(prompts))
+    # A sampler that draws fresh noise at every step leaves no trace of what it began with: nothing is put there.
+    plain = request.plain_noise or SCHEDULERS[request.scheduler].stochastic
+    for batch in batches(asks, BATCH):
+        prompts, seeds = [ask.prompt for ask in batch], [ask.seed for ask in batch]
+        negatives = [ask.negative for ask in batch if ask.negative is not None] or None
+        how = Sampling(batch[0].steps, batch[0].guidance)
+        numbers = serials.take(len(batch))
         payloads = [origin.payload(number) for number in numbers]
-        noise = None if request.plain_noise else marked_noise(pipeline, payloads, seeds)
+        noise = None if plain else marked_noise(pipeline, payloads, seeds)
         latents = None if noise is None else noise.latents
-        pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale, latents)
-        batch = []
+        pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale, latents, negatives)
+        marked = []
         for i, (picture, payload) in enumerate(zip(pictures, payloads, strict=True)):
-            marked, detection = embed_verified(picture, payload)
-            nonce = None if noise is None else noise.nonces[i]
-            latent = {} if nonce is None else {"latent": latent_entry(nonce)}
-            batch.append(_Drawn(start + i, seeds[i], numbers[i], marked, {**watermark_entry(detection), **latent}))
-        yield batch
+            delivered, detection = embed_verified(picture, payload)
+            latent = {} if noise is None else {"latent": latent_entry(noise.nonces[i])}
+            marked.append(_Drawn(batch[i], numbers[i], delivered, {**watermark_entry(detection), **latent}))
+        yield marked
 
 
 def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Policy:
@@ -202,6 +160,10 @@ def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Po
     if request.policy is not None and request.policy.is_dir():
         return verify_policy(request.policy, TrustStore.of_home(home)).policy
     return open_policy(request.policy, subject.base.id)
+
+
+def _guidance(request: GenerationRequest, subject: Subject) -> float:
+    return request.guidance if request.guidance is not None else usual_guidance(subject.base)
 
 
 @contextmanager
@@ -214,42 +176,3 @@ def _written(path: Path) -> Iterator[None]:
             found=str(error),
             fix="make room, or choose another --out; its record stays, without a picture",
         ) from error
-
-
-def _guidance(request: GenerationRequest, subject: Subject) -> float:
-    return request.guidance if request.guidance is not None else usual_guidance(subject.base)
-
-
-def _parameters(request: GenerationRequest, subject: Subject, seed: int) -> Json:
-    return {
-        "base": subject.base.id,
-        "scheduler": "dpmsolver++",
-        "steps": request.steps,
-        "guidance": _guidance(request, subject),
-        "seed": seed,
-    }
-
-
-def _open_stream(
-    home: Home, reader: Any, journal: Journal, account: str | None, address: str, token: int, passphrase: str | None
-) -> int:
-    stream = journal.stream_for(address, token)
-    if stream is not None:
-        return stream
-    opened = open_ledger(home).open_stream(load_account(home, account, passphrase), token)
-    journal.add_stream(opened)
-    return opened.stream
-
-
-def _origin(reader: Any, stream: int, subject: Subject, issuer: Issuer) -> Origin:
-    return Origin(
-        chain_id=reader.identity.chain_id,
-        contract=reader.identity.contract,
-        namespace=reader.namespace,
-        stream=stream,
-        token=subject.token,
-        weights=subject.weights,
-        dataset=subject.dataset,
-        base=subject.base.digest,
-        issuer=issuer.root_digest,
-    )

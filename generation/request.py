@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from generation.schedulers import DEFAULT, scheduler_fault
+from generation.wanted import MAX_PROMPTS, Ask, Wanted, number_faults, text_fault
 from provenance.errors import UsageError
 from provenance.files import read_file
-
-MAX_PROMPT_CHARACTERS = 4_000
-MAX_PROMPTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,12 @@ class GenerationRequest:
     ``base`` is by default the one the adapter was trained on, or the starter model.
     ``seed`` is that of the first picture (0 to 2⁶³ − 1); the i-th picture of a request uses ``seed + i``.
     The initial noise also carries the picture's number, so the same seed under another serial draws another picture;
-    with ``plain_noise`` it comes from the seed alone and carries nothing. ``policy`` is a policy file, or the folder
-    that ``prov policy sign`` made.
+    with ``plain_noise``, or a scheduler that draws fresh noise at every step, it comes from the seed alone and carries
+    nothing. ``negative`` says what pictures should not show. A ``Wanted`` among the prompts has some of this its own
+    way. ``policy`` is a policy file, or the folder that ``prov policy sign`` made.
     """
 
-    prompts: tuple[str, ...]
+    prompts: tuple[str | Wanted, ...]
     model: str | None = None
     base: str | None = None
     seed: int | None = None
@@ -35,35 +35,47 @@ class GenerationRequest:
     policy: Path | None = None
     clear_prompt: bool = False
     plain_noise: bool = False
+    negative: str | None = None
+    scheduler: str = DEFAULT
 
     def __post_init__(self) -> None:
         faults = []
         if not 1 <= len(self.prompts) <= MAX_PROMPTS:
             faults.append(f"between 1 and {MAX_PROMPTS} prompts are needed, {len(self.prompts)} given")
-        for number, prompt in enumerate(self.prompts, 1):
-            if not prompt.strip():
-                faults.append(f"prompt {number} is empty")
-            elif not _is_unicode(prompt):
-                faults.append(f"prompt {number} holds half a character, as broken UTF-8 leaves it")
-            elif len(prompt) > MAX_PROMPT_CHARACTERS:
-                faults.append(f"prompt {number} has {len(prompt)} characters, at most {MAX_PROMPT_CHARACTERS} are read")
-        if self.seed is not None and not 0 <= self.seed < 2**63 - MAX_PROMPTS:
-            faults.append(f"seed {self.seed} is not between 0 and 2^63")
-        if not 1 <= self.steps <= 1000:
-            faults.append(f"{self.steps} steps; 1 to 1000 are possible")
-        if self.guidance is not None and not (math.isfinite(self.guidance) and 0 <= self.guidance <= 100):
-            faults.append(f"guidance {self.guidance} is not between 0 and 100")
+        for number, wanted in enumerate(self.wanted(), 1):
+            faults += wanted.faults(f"prompt {number}")
+        if self.negative is not None and (fault := text_fault(self.negative)):
+            faults.append(f"the negative prompt {fault}")
+        faults += number_faults(self.seed, self.steps, self.guidance)
+        if fault := scheduler_fault(self.scheduler, max([self.steps, *(w.steps or 1 for w in self.wanted())])):
+            faults.append(fault)
         if faults:
-            raise UsageError("this cannot be generated:\n  " + "\n  ".join(faults[:20]), fix="correct every line above")
+            more = [f"and {len(faults) - 20} more"] if len(faults) > 20 else []
+            found = "this cannot be generated:\n  " + "\n  ".join(faults[:20] + more)
+            raise UsageError(found, fix="correct every line above")
+
+    def wanted(self) -> Iterator[Wanted]:
+        """Every prompt with what it asks for itself."""
+        return (prompt if isinstance(prompt, Wanted) else Wanted(prompt) for prompt in self.prompts)
 
     def first_seed(self) -> int:
         """The seed given, or a fresh random one."""
         return self.seed if self.seed is not None else secrets.randbelow(2**32)
 
-
-def _is_unicode(text: str) -> bool:
-    # Lone surrogates are how Python carries bytes that are no text.
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    def asks(self, usual_guidance: float, first_seed: int) -> Iterator[Ask]:
+        """Every picture with its settings; raises UsageError for a negative prompt that nothing would come of."""
+        for index, wanted in enumerate(self.wanted()):
+            guidance = next(g for g in (wanted.guidance, self.guidance, usual_guidance) if g is not None)
+            negative = self.negative if wanted.negative is None else wanted.negative
+            if negative is not None and guidance <= 1:
+                raise UsageError(
+                    "a negative prompt has no effect without guidance",
+                    expected="guidance above 1",
+                    found=f"guidance {guidance:g} for prompt {index + 1}",
+                    fix="leave out the negative prompt, or give --guidance",
+                )
+            seed = first_seed + index if wanted.seed is None else wanted.seed
+            yield Ask(index, wanted.prompt, negative, seed, wanted.steps or self.steps, guidance)
 
 
 def read_prompts(path: Path) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from generation.errors import SamplingFailed
+from generation.schedulers import DEFAULT, put_scheduler
 from provenance.canonical import parse_json
 from provenance.files import read_file
 
@@ -23,7 +24,7 @@ FACTS = "prov.json"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one batch is drawn: steps of DPM-Solver++ and the guidance scale."""
+    """How one batch is drawn: steps of the pipeline's scheduler and the guidance scale."""
 
     steps: int
     guidance: float
@@ -41,15 +42,15 @@ def usual_guidance(base: BaseModel) -> float:
     return float(guidance)
 
 
-def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
-    """Loads a Stable Diffusion pipeline from a local folder and puts an adapter on it.
+def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAULT) -> Any:
+    """Loads a Stable Diffusion pipeline from a local folder, with a scheduler by name, and puts an adapter on it.
 
     The adapter arrives as the very bytes that were verified. Raises SamplingFailed when the base cannot be loaded or
-    the adapter does not fit it.
+    the adapter does not fit it, and UsageError when the scheduler does not fit.
     """
     import safetensors.torch
     import torch
-    from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
+    from diffusers import DiffusionPipeline
     from diffusers.utils import logging
     from transformers.utils import logging as transformers_logging
 
@@ -78,10 +79,7 @@ def load_pipeline(base: BaseModel, adapter: bytes | None) -> Any:
             found=_told(error),
             fix="get its files again, or free some memory",
         ) from error
-    # The solver is ours whatever the base names; prediction type, betas and spacing stay the base's own.
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-        pipeline.scheduler.config, algorithm_type="dpmsolver++"
-    )
+    put_scheduler(pipeline, scheduler)
     pipeline.set_progress_bar_config(disable=True)
     if adapter is not None:
         weights = safetensors.torch.load(adapter)
@@ -115,19 +113,26 @@ def sample(
     how: Sampling,
     output_scale: int,
     noise: NDArray[np.float32] | None = None,
+    negatives: Sequence[str] | None = None,
 ) -> list[NDArray[np.uint8]]:
     """Draws one picture for each prompt, each from its own seed, as (H, W, 3) uint8 RGB.
 
     ``noise`` is the initial noise, (B, C, h, w) standard normal; without it each seed draws its own. ``output_scale``
-    is the base's fixed Lanczos enlargement. Raises SamplingFailed if the model fails, or gives anything but pictures.
+    is the base's fixed Lanczos enlargement. ``negatives`` are the negative prompts, one for each picture. Raises
+    SamplingFailed if the model fails, takes no negative prompts, or gives anything but pictures.
     """
     import torch
 
+    if negatives is not None and _embeds_guidance(pipeline):
+        raise SamplingFailed(
+            "this base takes its guidance as a number, without a second prompt", fix="leave out the negative prompt"
+        )
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     try:
         with torch.inference_mode():
             pictures = pipeline(
                 prompt=list(prompts),
+                negative_prompt=None if negatives is None else list(negatives),
                 num_inference_steps=how.steps,
                 guidance_scale=how.guidance,
                 generator=generators,
@@ -146,6 +151,12 @@ def sample(
     if not all(picture.any() for picture in drawn):
         raise SamplingFailed("the model drew black from edge to edge", fix="try full precision or another seed")
     return [_enlarged(picture, output_scale) for picture in drawn]
+
+
+def _embeds_guidance(pipeline: Any) -> bool:
+    # Bases distilled from guided ones, LCM's among them; they would ignore a negative prompt without a word.
+    denoiser = getattr(pipeline, "unet", None)
+    return denoiser is not None and denoiser.config.get("time_cond_proj_dim") is not None
 
 
 def _require_pictures(pictures: Any, count: int) -> None:

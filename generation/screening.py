@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from generation.errors import GenerationError, PromptBlocked
 from provenance.files import read_file, write_file
@@ -58,21 +58,28 @@ class PromptKey:
 
 
 def screen_prompts(
-    prompts: Sequence[str], policy: Policy, key: PromptKey, log: BlockedLog, base: str = STARTER_BASE
+    prompts: Iterable[str],
+    policy: Policy,
+    key: PromptKey,
+    log: BlockedLog,
+    base: str = STARTER_BASE,
+    negatives: Iterable[str] = (),
 ) -> dict[str, Decision]:
     """The decision on every prompt; raises PromptBlocked at the first that is blocked, once that is in the log.
 
-    A filter that cannot be loaded for pictures of ``base`` is a FilterError; one that fails blocks.
+    Negative prompts are texts like others: a policy forbids words, not what somebody means by them. A filter that
+    cannot be loaded for pictures of ``base`` is a FilterError; one that fails blocks.
     """
     prompt_filter = open_prompt_filter(policy, base=base)
     decisions = {}
-    for prompt in dict.fromkeys(prompts):
+    wanted = dict.fromkeys(prompts)
+    for prompt in {**wanted, **dict.fromkeys(negatives)}:
         decision = _decided(prompt_filter, prompt, policy)
         if not decision.allowed:
             log.append(decision, hmac=key.name(prompt))
-            failed = decision.rule == ERROR_RULE
+            failed, what = decision.rule == ERROR_RULE, "prompt" if prompt in wanted else "negative prompt"
             raise PromptBlocked(
-                "this prompt cannot be screened" if failed else "the safety policy blocks this prompt",
+                f"this {what} cannot be screened" if failed else f"the safety policy blocks this {what}",
                 found=decision.reason,
                 fix="check the filter: prov policy check --prompt TEXT" if failed else "ask for something else",
             )

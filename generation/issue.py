@@ -1,0 +1,55 @@
+"""What a request gave: pictures with a history, and what was drawn and never written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance.canonical import Json
+from provenance.record import ImageRecord
+from safety.decision import ERROR_RULE, Decision
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One picture with a history: its file and its record."""
+
+    path: Path
+    record: ImageRecord
+
+    def to_json(self) -> Json:
+        """What a program wants to know of it."""
+        return {
+            "path": str(self.path),
+            "stream": self.record.stream,
+            "serial": self.record.serial,
+            "record": self.record.id,
+        }
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """One picture that was drawn and never written: which prompt of the request, why, and what to do next."""
+
+    index: int
+    reason: str
+    fix: str
+
+    def to_json(self) -> Json:
+        """What a program wants to know of it."""
+        return {"index": self.index, "reason": self.reason, "fix": self.fix}
+
+    @classmethod
+    def by(cls, decision: Decision, index: int) -> Blocked:
+        """What a decision that blocks says to whoever asked."""
+        failed = decision.rule == ERROR_RULE
+        fix = "check the filter: prov policy check --image FILE" if failed else "ask for something else"
+        return cls(index, decision.reason, fix)
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What one request gave."""
+
+    images: tuple[Issued, ...]
+    blocked: tuple[Blocked, ...]

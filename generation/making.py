@@ -1,0 +1,53 @@
+"""What a record says of how a picture was made: its texts by keyed digest or in clear, its settings, its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from generation.request import GenerationRequest
+from generation.screening import PromptKey
+from generation.subject import Subject
+from generation.wanted import Ask
+from provenance.canonical import Json
+from provenance.issuing import Making
+from safety.decision import Decision
+
+GENERATOR = "prov/0.1.0"
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells of the pictures of one request; ``decisions`` are those on its prompts and negative prompts, by text."""
+
+    request: GenerationRequest
+    subject: Subject
+    key: PromptKey
+    decisions: Mapping[str, Decision]
+
+    def making(self, ask: Ask, output: Decision, watermark: Json) -> Making:
+        """How the picture of an ask was made, which the content filter allowed by ``output``."""
+        return Making(
+            generator=GENERATOR,
+            prompt=self._named(ask.prompt),
+            parameters=self._parameters(ask),
+            safety=(self.decisions[ask.prompt].to_json(), output.to_json()),
+            watermark=watermark,
+        )
+
+    def _named(self, text: str) -> dict[str, str]:
+        return {"text": text} if self.request.clear_prompt else {"hmac": self.key.name(text)}
+
+    def _parameters(self, ask: Ask) -> Json:
+        settings: Json = {
+            "base": self.subject.base.id,
+            "scheduler": self.request.scheduler,
+            "steps": ask.steps,
+            "guidance": ask.guidance,
+            "seed": ask.seed,
+        }
+        if ask.negative is not None:
+            # Not in the record's `safety`: those decisions are on the prompt and on the picture.
+            decision = self.decisions[ask.negative].to_json()
+            settings["negative"] = {**self._named(ask.negative), "decision": decision}
+        return settings
