@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from provenance.adapter import AdapterManifest, verify_adapter
@@ -243,6 +244,36 @@ def test_a_checkpoint_without_its_state_is_refused(run: Train, tmp_path: Path) -
     save_file({"losses": torch.zeros(2)}, tmp_path / "squares.work" / "checkpoints" / "step-00000003.safetensors")
     with pytest.raises(CheckpointError, match="damaged"):
         run(resume=True)
+
+
+def test_a_checkpoint_of_another_version_is_refused_as_such(run: Train, tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterrupted):
+        run(progress=stop_at(2))
+    file = tmp_path / "squares.work" / "checkpoints" / "step-00000002.safetensors"
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    state = json.loads(metadata["prov.checkpoint"]) | {"type": "urn:prov:checkpoint:v1"}
+    save_file(load_file(file), file, {"prov.checkpoint": json.dumps(state)})
+    with pytest.raises(CheckpointError, match="another version of prov"):
+        run(resume=True)
+
+
+@pytest.mark.parametrize("harm", ["digest", "step", "missing"])
+def test_a_checkpoint_whose_chain_does_not_hold_is_refused(run: Train, tmp_path: Path, harm: str) -> None:
+    with pytest.raises(TrainingInterrupted):
+        run(replace(QUICK, replay_every=1), progress=stop_at(2))
+    file = tmp_path / "squares.work" / "checkpoints" / "step-00000002.safetensors"
+    with safe_open(file, "pt") as opened:
+        state = json.loads(opened.metadata()["prov.checkpoint"])
+    if harm == "digest":
+        state["trail"]["links"][1]["adapter"] = "ab" * 32
+    elif harm == "step":
+        state["trail"]["links"].pop()
+    else:
+        del state["trail"]["taken"]
+    save_file(load_file(file), file, {"prov.checkpoint": json.dumps(state)})
+    with pytest.raises(CheckpointError, match=r"step-00000002\.safetensors is damaged"):
+        run(replace(QUICK, replay_every=1), resume=True)
 
 
 def test_resuming_nothing_is_refused(run: Train) -> None:
