@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from training.interruption import interruption
 from training.loop import apply_gradients, compute_gradients
 from training.lora import Progress
 from training.release import adapter_files
-from training.replay_chain import Parts, Taken, tensors_body
+from training.replay_chain import Chain, Parts, Taken, tensors_body
 from training.replay_record import Recorded
 from training.replay_snapshots import find_snapshots, load_snapshot
 from training.replay_stack import Difference, differences, is_repeatable, stack_of
@@ -176,21 +176,13 @@ def replay(
         here = stack_of(device, threads)
         setup = set_up(manifest, base, config, device, Path(spill), lambda d, n: report(Progress("reading", d, n)))
         counter = _Counter(sum(chain.links[run.stop].step - chain.links[run.start].step for run in runs), report)
-        parts = Parts.of((), *setup.state().digests()).differing(chain.links[0].parts)
-        if parts:
-            mismatch = Mismatch(0, 0, 0, parts, _is_certain(recorded, 0, here))
-        for run in runs if mismatch is None else ():
-            if run.start > 0:
-                setup.restore(load_snapshot(files[run.start], setup.parameters, chain, run.start))
-            for segment in run:
-                first, last = chain.links[segment].step, chain.links[segment + 1].step
-                taken = [_take(setup, step, counter, interrupted) for step in range(first, last)]
-                executed.append(segment)
-                parts = Parts.of(taken, *setup.state().digests()).differing(chain.links[segment + 1].parts)
-                if parts:
-                    mismatch = Mismatch(segment, first, last, parts, _is_certain(recorded, segment, here))
-                    break
-            if mismatch is not None:
+        for index, parts in _states(setup, chain, runs, files, lambda step: _take(setup, step, counter, interrupted)):
+            executed += [index - 1] if index > 0 else []
+            differing = parts.differing(chain.links[index].parts)
+            if differing:
+                segment = max(index - 1, 0)
+                first, last = chain.links[segment].step, chain.links[index].step
+                mismatch = Mismatch(segment, first, last, differing, _is_certain(recorded, segment, here))
                 break
         if mismatch is None and executed[-1:] == [len(chain) - 1]:
             final = setup.state()
@@ -209,6 +201,19 @@ def replay(
         released_agrees=released_agrees,
         seconds=time.monotonic() - started,
     )
+
+
+def _states(
+    setup: Setup, chain: Chain, runs: Iterable[range], files: Mapping[int, Path], take: Callable[[int], Taken]
+) -> Iterator[tuple[int, Parts]]:
+    """What should be equal to links of the chain, with their indices: the initial state, and each segment's end."""
+    yield 0, Parts.of((), *setup.state().digests())
+    for run in runs:
+        if run.start > 0:
+            setup.restore(load_snapshot(files[run.start], setup.parameters, chain, run.start))
+        for segment in run:
+            taken = [take(step) for step in range(chain.links[segment].step, chain.links[segment + 1].step)]
+            yield segment + 1, Parts.of(taken, *setup.state().digests())
 
 
 @dataclass
