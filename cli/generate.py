@@ -19,7 +19,11 @@ def command(
     prompt: Annotated[str | None, typer.Argument(help="What to draw; or use --prompts.")] = None,
     model: Annotated[str | None, typer.Option(help="A token number, or the folder of a published adapter.")] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=10_000, help="Pictures for each prompt.")] = 1,
-    prompts: Annotated[Path | None, typer.Option(help="A text file with one prompt on each line.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Prompts from a .txt (one a line), .jsonl, .csv or .parquet file.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run of the same --prompts.")] = False,
+    lora_scale: Annotated[float, typer.Option(help="Weight of the adapter, 1 as it was trained.")] = 1.0,
     base: Annotated[str | None, typer.Option(help="Base model: starter, a folder or a hub id.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first picture; drawn when not given.")] = None,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of the scheduler.")] = 20,
@@ -40,8 +44,9 @@ def command(
     Example: prov generate "a red fish in the desert" -n 4 --seed 7
     """
     with refusals():
-        from generation import GenerationRequest, read_prompts
+        from generation import GenerationRequest
         from generation.order import generate
+        from generation.prompt_file import read_wanted
         from generation.schedulers import SCHEDULERS
         from provenance.errors import UsageError
         from provenance.home import Home
@@ -50,9 +55,10 @@ def command(
             raise UsageError(
                 "give either one prompt or --prompts FILE", fix='for example: prov generate "a red fish in the desert"'
             )
-        texts = [prompt] if prompt is not None else read_prompts(prompts or Path())
+        if resume and prompts is None:
+            raise UsageError("only runs over --prompts FILE can be resumed", fix="leave out --resume")
         request = GenerationRequest(
-            prompts=tuple(text for text in texts for _ in range(count)),
+            prompts=read_wanted(prompts, count) if prompts else (prompt or "",) * count,
             model=model,
             base=base,
             seed=seed,
@@ -63,14 +69,28 @@ def command(
             plain_noise=plain_noise,
             negative=negative,
             scheduler=scheduler,
+            adapter_scale=lora_scale,
         )
         issued = generate(
-            request, home=Home.open(), account=account, out=out, passphrase=passphrase(), progress=progress("drawing")
+            request,
+            home=Home.open(),
+            account=account,
+            out=out,
+            passphrase=passphrase(),
+            progress=progress("drawing"),
+            resumable=prompts is not None,
+            resume=resume,
         )
+        for path in issued.missing:
+            note(f"recorded before the run stopped, and never written: {path}; its record stays")
         for picture in issued.blocked:
             note(f"blocked: {picture.reason}\n  do next:  {picture.fix}")
         emit(
-            {"images": [i.to_json() for i in issued.images], "blocked": [b.to_json() for b in issued.blocked]},
+            {
+                "images": [i.to_json() for i in issued.images],
+                "blocked": [b.to_json() for b in issued.blocked],
+                "missing": [str(path) for path in issued.missing],
+            },
             "\n".join(str(i.path) for i in issued.images),
             as_json=as_json,
         )

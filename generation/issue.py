@@ -49,7 +49,13 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Issue:
-    """What one request gave."""
+    """What one request gave. ``missing`` were recorded before a run stopped, which then wrote no file."""
 
     images: tuple[Issued, ...]
     blocked: tuple[Blocked, ...]
+    missing: tuple[Path, ...] = ()
+
+
+def picture_path(out: Path, stream: int, serial: int) -> Path:
+    """Where the picture of a serial is written."""
+    return out / f"prov-{stream}-{serial}.png"

@@ -46,6 +46,8 @@ class Teller:
             "guidance": ask.guidance,
             "seed": ask.seed,
         }
+        if self.subject.token:
+            settings["adapter_scale"] = self.request.adapter_scale
         if ask.negative is not None:
             # Not in the record's `safety`: those decisions are on the prompt and on the picture.
             decision = self.decisions[ask.negative].to_json()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from generation.errors import GenerationError
-from generation.issue import Blocked, Issue, Issued
+from generation.issue import Blocked, Issue, Issued, picture_path
 from generation.latent_mark import marked_noise
 from generation.licence import require_licence, require_quota
 from generation.making import Teller
 from generation.request import GenerationRequest
+from generation.run_state import RunState, request_digest
 from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
 from generation.schedulers import SCHEDULERS
 from generation.screening import PromptKey, require_calibrated, screen_prompts
@@ -25,7 +25,7 @@ from generation.subject import Subject, open_subject
 from generation.wanted import Ask, batches
 from provenance.canonical import Json
 from provenance.home import Home
-from provenance.identity import load_issuer
+from provenance.identity import Issuer, load_issuer
 from provenance.issuing import issue_image
 from provenance.journal import Journal
 from provenance.latent_entry import latent_entry
@@ -36,6 +36,7 @@ from provenance.policy_signature import verify_policy
 from provenance.record import Origin
 from provenance.trust import TrustStore
 from safety.content import open_content_filter, screen_all_or_refuse
+from safety.decision import Decision
 from safety.log import BlockedLog
 from safety.policy import Policy, open_policy
 from safety.watermark import embed_verified
@@ -58,64 +59,69 @@ def generate(
     out: Path = Path("images"),
     passphrase: str | None = None,
     progress: Progress | None = None,
+    resumable: bool = False,
+    resume: bool = False,
 ) -> Issue:
     """Draws every prompt of a request and writes each picture that passes, after its record is stored.
 
     Refuses before anything is drawn when the account holds no valid licence (LicenceRefused), when the policy blocks
     any prompt (PromptBlocked), or when the log could not hold what is blocked. A picture that the policy blocks is
     counted and logged, and never written. Raises only ProvenanceError and SafetyError; pictures already written stay
-    recorded.
+    recorded. A ``resumable`` run keeps its state beside the pictures; with ``resume`` it goes on from there.
     """
     reader = open_reader(home)
     address = account_address(home, account)
     subject = open_subject(request, home, reader)
     require_licence(reader, subject, address)
-    asks = list(request.asks(_guidance(request, subject), request.first_seed()))
-    require_quota(reader, home, subject, address, len(asks))
-
     policy = _open_policy(request, home, subject)
     key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
-    log.require_writable()
-    negatives = [ask.negative for ask in asks if ask.negative is not None]
-    decisions = screen_prompts((ask.prompt for ask in asks), policy, key, log, subject.base.id, negatives)
-    content_filter = open_content_filter(policy, subject.base.id)
-    require_calibrated(policy, content_filter.model_digest)
+    who = {"account": address, "chain": reader.identity.chain_id, "contract": reader.identity.contract}
+    digest = request_digest(request, subject, policy.digest, who, key)
+    with RunState(out if resumable else None, digest, len(request.prompts)) as run:
+        images = run.settle(resume, run.recorded(home, out))
+        first_seed = request.first_seed() if run.first_seed is None else run.first_seed
+        asks = request.asks(_guidance(request, subject), first_seed)
+        left = [ask for ask in asks if ask.index not in images and ask.index not in run.blocked]
+        if not left:
+            return _issue(images, run)
+        require_quota(reader, home, subject, address, len(left))
+        log.require_writable()
+        negatives = [ask.negative for ask in left if ask.negative is not None]
+        decisions = screen_prompts((ask.prompt for ask in left), policy, key, log, subject.base.id, negatives)
+        content_filter = open_content_filter(policy, subject.base.id)
+        require_calibrated(policy, content_filter.model_digest)
 
-    issuer = load_issuer(home, passphrase)
-    subject = subject.unsealed(home, reader, account, passphrase)
-    pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler)
-    teller = Teller(request, subject, key, decisions)
-    images: list[Issued] = []
-    blocked: list[Blocked] = []
-    with Journal.of_home(home) as journal:
-        stream = open_stream(home, journal, account, address, subject.token, passphrase)
-        origin = origin_of(reader, stream, subject, issuer)
-        with Serials(journal, stream) as serials:
-            for batch in _drawn(pipeline, asks, request, subject, serials, origin):
-                # What is screened is what is delivered, mark included, so that anybody can screen it again. A filter
-                # looks at copies: what it does to them is not delivered.
-                screened = screen_all_or_refuse(content_filter, [drawn.picture.copy() for drawn in batch])
-                for drawn, decision in zip(batch, screened, strict=True):
-                    if not decision.allowed:
-                        log.append(decision, hmac=key.name(drawn.ask.prompt))
-                        blocked.append(Blocked.by(decision, drawn.ask.index))
-                        serials.put_back(drawn.serial)
-                    else:
-                        path = out / f"prov-{stream}-{drawn.serial}.png"
-                        with _written(path):
-                            record = issue_image(
-                                drawn.picture,
-                                path,
-                                origin=origin,
-                                serial=drawn.serial,
-                                making=teller.making(drawn.ask, decision, drawn.watermark),
-                                issuer=issuer,
-                                journal=journal,
-                            )
-                        images.append(Issued(path, record))
-                    if progress:
-                        progress(drawn.ask.index + 1, len(request.prompts))
-    return Issue(tuple(images), tuple(blocked))
+        issuer = load_issuer(home, passphrase)
+        subject = subject.unsealed(home, reader, account, passphrase)
+        pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler, request.adapter_scale)
+        teller = Teller(request, subject, key, decisions)
+        run.begin(first_seed)
+        with Journal.of_home(home) as journal:
+            stream = open_stream(home, journal, account, address, subject.token, passphrase)
+            writer = _Writer(out, origin_of(reader, stream, subject, issuer), teller, issuer, journal)
+            with Serials(journal, stream) as serials:
+                for batch in _drawn(pipeline, left, request, subject, serials, writer.origin):
+                    # What is screened is what is delivered, mark included, so that anybody can screen it again. A
+                    # filter looks at copies: what it does to them is not delivered.
+                    screened = screen_all_or_refuse(content_filter, [drawn.picture.copy() for drawn in batch])
+                    for drawn, decision in zip(batch, screened, strict=True):
+                        index = drawn.ask.index
+                        if decision.allowed:
+                            run.drawing(index, stream, drawn.serial)
+                            images[index] = writer.write(drawn, decision)
+                        else:
+                            log.append(decision, hmac=key.name(drawn.ask.prompt))
+                            run.block(Blocked.by(decision, index))
+                            serials.put_back(drawn.serial)
+                        if progress:
+                            progress(index + 1, len(request.prompts))
+        return _issue(images, run)
+
+
+def _issue(images: dict[int, Issued], run: RunState) -> Issue:
+    written = [images[index] for index in sorted(images) if images[index].path.is_file()]
+    missing = tuple(images[index].path for index in sorted(images) if not images[index].path.is_file())
+    return Issue(tuple(written), tuple(run.blocked[index] for index in sorted(run.blocked)), missing)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,37 @@ class _Drawn:
     serial: int
     picture: NDArray[np.uint8]
     watermark: Json
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Turns pictures that were screened into files with a history."""
+
+    out: Path
+    origin: Origin
+    teller: Teller
+    issuer: Issuer
+    journal: Journal
+
+    def write(self, drawn: _Drawn, decision: Decision) -> Issued:
+        path = picture_path(self.out, self.origin.stream, drawn.serial)
+        try:
+            record = issue_image(
+                drawn.picture,
+                path,
+                origin=self.origin,
+                serial=drawn.serial,
+                making=self.teller.making(drawn.ask, decision, drawn.watermark),
+                issuer=self.issuer,
+                journal=self.journal,
+            )
+        except OSError as error:
+            raise GenerationError(
+                f"{path} cannot be written",
+                found=str(error),
+                fix="make room, or choose another --out; its record stays, without a picture",
+            ) from error
+        return Issued(path, record)
 
 
 def _drawn(
@@ -164,15 +201,3 @@ def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Po
 
 def _guidance(request: GenerationRequest, subject: Subject) -> float:
     return request.guidance if request.guidance is not None else usual_guidance(subject.base)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise GenerationError(
-            f"{path} cannot be written",
-            found=str(error),
-            fix="make room, or choose another --out; its record stays, without a picture",
-        ) from error

@@ -48,7 +48,10 @@ class Faults:
         """Raises UsageError with all faults together, if there are any."""
         if self.count:
             more = [f"and {self.count - SHOWN} more"] if self.count > SHOWN else []
-            raise UsageError(f"{self.path} cannot be drawn from:\n  " + "\n  ".join(self.shown + more))
+            raise UsageError(
+                f"{self.path} cannot be drawn from:\n  " + "\n  ".join(self.shown + more),
+                fix="correct every line above",
+            )
 
 
 def read_wanted(path: Path, count: int = 1) -> tuple[Wanted, ...]:

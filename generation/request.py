@@ -22,8 +22,9 @@ class GenerationRequest:
     ``seed`` is that of the first picture (0 to 2⁶³ − 1); the i-th picture of a request uses ``seed + i``.
     The initial noise also carries the picture's number, so the same seed under another serial draws another picture;
     with ``plain_noise``, or a scheduler that draws fresh noise at every step, it comes from the seed alone and carries
-    nothing. ``negative`` says what pictures should not show. A ``Wanted`` among the prompts has some of this its own
-    way. ``policy`` is a policy file, or the folder that ``prov policy sign`` made.
+    nothing. ``adapter_scale`` is the weight of the adapter, 1 as it was trained. ``negative`` says what pictures should
+    not show. A ``Wanted`` among the prompts has some of this its own way. ``policy`` is a policy file, or the folder
+    that ``prov policy sign`` made.
     """
 
     prompts: tuple[str | Wanted, ...]
@@ -37,6 +38,7 @@ class GenerationRequest:
     plain_noise: bool = False
     negative: str | None = None
     scheduler: str = DEFAULT
+    adapter_scale: float = 1.0
 
     def __post_init__(self) -> None:
         faults = []
@@ -47,6 +49,10 @@ class GenerationRequest:
         if self.negative is not None and (fault := text_fault(self.negative)):
             faults.append(f"the negative prompt {fault}")
         faults += number_faults(self.seed, self.steps, self.guidance)
+        if not 0.01 <= abs(self.adapter_scale) <= 4:
+            faults.append(f"adapter scale {self.adapter_scale:g}; 0.01 to 4 are possible, and as much below 0")
+        elif self.adapter_scale != 1 and self.model is None:
+            faults.append("an adapter scale without an adapter")
         if fault := scheduler_fault(self.scheduler, max([self.steps, *(w.steps or 1 for w in self.wanted())])):
             faults.append(fault)
         if faults:

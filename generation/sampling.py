@@ -42,11 +42,11 @@ def usual_guidance(base: BaseModel) -> float:
     return float(guidance)
 
 
-def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAULT) -> Any:
+def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAULT, scale: float = 1.0) -> Any:
     """Loads a Stable Diffusion pipeline from a local folder, with a scheduler by name, and puts an adapter on it.
 
-    The adapter arrives as the very bytes that were verified. Raises SamplingFailed when the base cannot be loaded or
-    the adapter does not fit it, and UsageError when the scheduler does not fit.
+    The adapter arrives as the very bytes that were verified; ``scale`` is its weight. Raises SamplingFailed when the
+    base cannot be loaded or the adapter does not fit it, and UsageError when the scheduler does not fit.
     """
     import safetensors.torch
     import torch
@@ -91,7 +91,7 @@ def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAU
         loaded = sum(_loaded_matrices(part) for part in pipeline.components.values())
         if loaded != expected:
             raise _does_not_fit(base, f"{loaded} of {expected} matrices found a place")
-        pipeline.fuse_lora()
+        pipeline.fuse_lora(lora_scale=scale)
     return pipeline
 
 

@@ -64,6 +64,7 @@ def test_a_picture_has_a_record_a_watermark_and_credentials(published: Published
     assert isinstance(record, ImageRecord)
     assert record == image.record
     assert record.token == published.token
+    assert record.parameters["adapter_scale"] == 1.0
     with Image.open(image.path) as picture:
         assert picture.size == (256, 256)
         assert detect(np.asarray(picture.convert("RGB"))).payload == int(record.payload, 16)

@@ -48,3 +48,12 @@ def test_a_link_is_not_read_as_prompts(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").symlink_to(tmp_path / "target")
     with pytest.raises(FileRefused):
         read_prompts(tmp_path / "prompts.txt")
+
+
+def test_the_weight_of_an_adapter_is_bounded_and_needs_an_adapter() -> None:
+    GenerationRequest(("a dot",), model="3", adapter_scale=-0.5)
+    for scale in (0.0, 0.001, 5.0, float("nan")):
+        with pytest.raises(UsageError, match="adapter scale"):
+            GenerationRequest(("a dot",), model="3", adapter_scale=scale)
+    with pytest.raises(UsageError, match="without an adapter"):
+        GenerationRequest(("a dot",), adapter_scale=0.5)

@@ -57,3 +57,18 @@ def test_guidance_is_the_bases_own_or_that_of_its_family(tmp_path: Path) -> None
         (folder / "prov.json").write_text(wrong)
         with pytest.raises(ProvenanceError, match=r"prov\.json"):
             usual_guidance(resolve_base(str(folder)))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, -2.0])
+def test_an_adapter_is_added_with_its_weight(tmp_path: Path, scale: float) -> None:
+    import safetensors.torch
+    import torch
+
+    name = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    base = resolve_base(str(save_tiny_pipeline(tmp_path / "sd1", "sd1")))
+    plain = load_pipeline(base, None).unet.get_submodule(name).weight.detach().clone()
+    down = torch.randn(4, plain.shape[1], generator=torch.Generator().manual_seed(1))
+    up = torch.randn(plain.shape[0], 4, generator=torch.Generator().manual_seed(2))
+    adapter = safetensors.torch.save({f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up})
+    fused = load_pipeline(base, adapter, scale=scale).unet.get_submodule(name).weight.detach()
+    torch.testing.assert_close(fused - plain, scale * up @ down, atol=1e-5, rtol=1e-4)
