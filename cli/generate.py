@@ -82,7 +82,7 @@ def command(
             resume=resume,
         )
         for path in issued.missing:
-            note(f"recorded before the run stopped, and never written: {path}; its record stays")
+            note(f"on record since before the run stopped, but not here: {path}; it is not drawn again")
         for picture in issued.blocked:
             note(f"blocked: {picture.reason}\n  do next:  {picture.fix}")
         emit(

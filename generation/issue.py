@@ -49,7 +49,7 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Issue:
-    """What one request gave. ``missing`` were recorded before a run stopped, which then wrote no file."""
+    """What one request gave. ``missing`` are on record since before a run stopped, without a file where it belongs."""
 
     images: tuple[Issued, ...]
     blocked: tuple[Blocked, ...]
