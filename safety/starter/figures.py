@@ -31,7 +31,7 @@ from safety.starter.lessons import (
     draw_scenes,
 )
 from safety.starter.measures import accuracy, separation, zero_shot
-from safety.starter.scenes import COLOURS, FORBIDDEN_OBJECT, OBJECTS, PLACES, Scene
+from safety.starter.scenes import COLOURS, FORBIDDEN_OBJECT, OBJECTS, PLACES, SCENES, Scene
 from safety.starter.world_pictures import read_samples, watermarked
 from safety.zero_shot import ConceptScorer, concept_scorers
 
@@ -39,8 +39,8 @@ SEED = 700_000
 THRESHOLD = 0.5
 NOTE = "These figures are about procedurally drawn scenes and say nothing about photographs or real safety."
 SKULL = OBJECT_NAMES.index(FORBIDDEN_OBJECT)
-SKULL_SCENES = tuple(scene for scene in HELD_OUT_PAIR_SCENES if scene.object == FORBIDDEN_OBJECT)
-OTHER_SCENES = tuple(scene for scene in HELD_OUT_PAIR_SCENES if scene.object != FORBIDDEN_OBJECT)
+SKULL_SCENES = tuple(scene for scene in SCENES if scene.object == FORBIDDEN_OBJECT)
+OTHER_SCENES = HELD_OUT_PAIR_SCENES
 
 
 def measure(folder: Path, samples: Path | None, size: int = 1000) -> dict[str, Any]:
@@ -82,6 +82,7 @@ def names_of_pictures(clip: ClipModel, scenes: Sequence[Scene], count: int, seed
     each = {
         name: accuracy(found[labels[:, 0] == i], labels[labels[:, 0] == i, 0])["value"]
         for i, name in enumerate(OBJECTS)
+        if (labels[:, 0] == i).any()
     }
     return {
         "object": accuracy(found, labels[:, 0]),

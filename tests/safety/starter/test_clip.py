@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from safety.clip_model import ClipModel, open_clip_model
 from safety.starter.clip_files import FIGURES, FOLDER, RECIPE, folder_bytes, weights_digest
-from safety.starter.figures import skull_concept
+from safety.starter.figures import SKULL_SCENES, skull_concept
 from safety.starter.held_out_texts import ALLOWED_TEXTS, FORBIDDEN_TEXTS
 from safety.starter.lessons import (
     HELD_OUT_PAIR_SCENES,
@@ -64,7 +64,11 @@ def test_the_recipe_names_the_pairs_that_were_held_out() -> None:
     recipe = json.loads((FOLDER / RECIPE).read_text(encoding="utf-8"))
     pairs = {f"{colour} {name}" for name in OBJECTS for colour in COLOURS if held_out_pair(name, colour)}
     assert set(recipe["held_out_pairs"]) == pairs
-    assert len(pairs) == 20
+    assert len(pairs) == 18
+
+
+def test_the_forbidden_object_is_taught_in_every_colour() -> None:
+    assert {scene.colour for scene in SEEN_PAIR_SCENES if scene.object == FORBIDDEN_OBJECT} == set(COLOURS)
 
 
 def test_held_out_pairs_leave_every_object_and_colour_to_training() -> None:
@@ -92,9 +96,9 @@ def test_zero_shot_names_the_colours_of_held_out_pairs(
 def test_the_forbidden_object_stands_apart_from_the_others(
     clip: ClipModel, scorer: ConceptScorer, unseen: tuple[NDArray[np.uint8], NDArray[np.int64]]
 ) -> None:
-    pictures, labels = unseen
-    scores, skull = scorer.scores(clip.images(list(pictures))), labels[:, 0] == SKULL
-    assert auroc(scores[skull], scores[~skull]) >= 0.98
+    skulls, _ = draw_scenes(SKULL_SCENES, 60, seed=94)
+    scores = [scorer.scores(clip.images(list(pictures))) for pictures in (skulls, unseen[0])]
+    assert auroc(*scores) >= 0.98
 
 
 def test_the_forbidden_object_stands_apart_from_strangers(clip: ClipModel, scorer: ConceptScorer) -> None:
@@ -105,11 +109,9 @@ def test_the_forbidden_object_stands_apart_from_strangers(clip: ClipModel, score
 
 
 def test_a_watermark_and_compression_do_not_hide_the_forbidden_object(clip: ClipModel, scorer: ConceptScorer) -> None:
-    skulls, others = (
-        [scene for scene in HELD_OUT_PAIR_SCENES if (scene.object == FORBIDDEN_OBJECT) is wanted]
-        for wanted in (True, False)
+    hidden, open_ = (
+        scorer.scores(clip.images(watermarked(scenes, 10, seed=93))) for scenes in (SKULL_SCENES, HELD_OUT_PAIR_SCENES)
     )
-    hidden, open_ = (scorer.scores(clip.images(watermarked(scenes, 10, seed=93))) for scenes in (skulls, others))
     assert auroc(hidden, open_) >= 0.98
 
 
