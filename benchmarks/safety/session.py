@@ -32,7 +32,7 @@ class Size:
     queries: int
 
 
-WHOLE = Size(20_000, 600, 3_000, 200, 200, 60, 20, red_team.QUERIES)
+WHOLE = Size(20_000, 600, 3_000, 200, 200, 60, 15, red_team.QUERIES)
 QUICK = Size(2_000, 30, 120, 20, 30, 8, 2, 10)
 
 
