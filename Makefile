@@ -16,8 +16,9 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Whole files to a process: what a file's tests share is then made once. One thread each, or they wait for one another.
 pytest: install contracts/node_modules/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 install: $(VENV)/.installed
 

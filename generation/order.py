@@ -16,7 +16,7 @@ from generation.licence import require_licence, require_quota
 from generation.making import Teller
 from generation.request import GenerationRequest
 from generation.run_state import RunState, request_digest
-from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
+from generation.sampling import Sampling, drawing_device, load_pipeline, sample, usual_guidance
 from generation.schedulers import SCHEDULERS
 from generation.screening import PromptKey, require_calibrated, screen_prompts
 from generation.serials import Serials
@@ -88,7 +88,7 @@ def generate(
         log.require_writable()
         negatives = [ask.negative for ask in left if ask.negative is not None]
         decisions = screen_prompts((ask.prompt for ask in left), policy, key, log, subject.base.id, negatives)
-        content_filter = open_content_filter(policy, subject.base.id)
+        content_filter = open_content_filter(policy, subject.base.id, drawing_device())
         require_calibrated(policy, content_filter.model_digest)
 
         issuer = load_issuer(home, passphrase)

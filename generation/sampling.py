@@ -42,6 +42,13 @@ def usual_guidance(base: BaseModel) -> float:
     return float(guidance)
 
 
+def drawing_device() -> str:
+    """Where pictures are drawn and screened: the accelerator if there is one, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAULT, scale: float = 1.0) -> Any:
     """Loads a Stable Diffusion pipeline from a local folder, with a scheduler by name, and puts an adapter on it.
 
@@ -58,7 +65,7 @@ def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAU
     transformers_logging.disable_progress_bar()
     # What it warns of, keys that fit nothing, is refused below.
     logging.set_verbosity_error()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = drawing_device()
     # Filter and watermark are ours; SDXL would add a mark of its own under it.
     own = (
         {"safety_checker": None, "requires_safety_checker": False}

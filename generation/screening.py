@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable
 
 from generation.errors import GenerationError, PromptBlocked
+from generation.sampling import drawing_device
 from provenance.files import read_file, write_file
 from provenance.home import Home
 from safety.decision import ERROR_RULE, Decision, failure
@@ -70,7 +71,7 @@ def screen_prompts(
     Negative prompts are texts like others: a policy forbids words, not what somebody means by them. A filter that
     cannot be loaded for pictures of ``base`` is a FilterError; one that fails blocks.
     """
-    prompt_filter = open_prompt_filter(policy, base=base)
+    prompt_filter = open_prompt_filter(policy, drawing_device(), base=base)
     decisions = {}
     wanted = dict.fromkeys(prompts)
     for prompt in {**wanted, **dict.fromkeys(negatives)}:
