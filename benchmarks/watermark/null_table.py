@@ -38,6 +38,7 @@ def lines(null: Summary) -> Iterator[str]:
             )
     tails = [(name, of["uncharged"]) for name, of in null["systems"].items() if "uncharged" in of]
     if tails:
+        at = sorted(tails[0][1]["tails"], key=float, reverse=True)
         yield ""
         yield (
             "Charged for 2^64 payloads and 64 readings, nearly every null p-value is 1. This is the tail before it is "
@@ -45,10 +46,10 @@ def lines(null: Summary) -> Iterator[str]:
             "is a bound with a constant of 3.2, so about a third of that is to be expected."
         )
         yield ""
-        yield from row("backend", "readings", *(f"tail ≤ {p}" for p in tails[0][1]["tails"]), "smallest")
-        yield rule("lr" + "r" * (len(tails[0][1]["tails"]) + 1))
+        yield from row("backend", "readings", *(f"tail ≤ {p}" for p in at), "smallest")
+        yield rule("lr" + "r" * (len(at) + 1))
         for name, of in tails:
-            shares = [f"{count:,} ({count / of['decisions']:.1e})" for count in of["tails"].values()]
+            shares = [f"{of['tails'][p]:,} ({of['tails'][p] / of['decisions']:.1e})" for p in at]
             yield from row(f"`{name}`", f"{of['decisions']:,}", *shares, f"{of['smallest']:.1e}")
 
 
