@@ -28,9 +28,9 @@ PREVIOUS = "previous_statement"
 def add_byproduct(release: Path, byproduct: Json, *, weights: str, issuer: Issuer, home: Home) -> AdapterManifest:
     """Verifies a release, adds one byproduct (name, digest, annotations) to its statement, and signs that anew.
 
-    ``weights`` is the digest of the weights it is about. Raises AdapterError when the release has others, another signer,
-    this byproduct already, or was published; whatever ``verify_adapter`` raises; and LedgerUnavailable when the ledger
-    cannot say whether it was published.
+    ``weights`` is the digest of the weights it is about. Raises AdapterError when the release has others, another
+    signer, this byproduct already, or was published; whatever ``verify_adapter`` raises; and LedgerUnavailable when the
+    ledger cannot say whether it was published.
     """
     own = TrustStore(frozenset({issuer.root_digest}))
     made = verify_adapter(release, own)
