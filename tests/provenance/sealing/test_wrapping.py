@@ -108,7 +108,7 @@ def test_the_documented_scheme_opens_it_without_eciespy() -> None:
         {"extra": 1},
         {"key": None},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_a_malformed_wrapped_key_is_refused(change: dict) -> None:
     with pytest.raises(FormatError, match="malformed"):
