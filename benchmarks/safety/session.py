@@ -20,7 +20,7 @@ SECTIONS = ("prompts", "pictures", "cost", "poison", "red-team")
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """How much is measured: texts, pictures of each set, timed calls, training steps, pictures asked, wanted pictures."""
 
     captions: int
     positives: int
@@ -32,8 +32,17 @@ class Size:
     queries: int
 
 
-WHOLE = Size(20_000, 600, 3_000, 200, 200, 60, 15, red_team.QUERIES)
-QUICK = Size(2_000, 30, 120, 20, 30, 8, 2, 10)
+WHOLE = Size(
+    captions=20_000,
+    positives=600,
+    negatives=3_000,
+    repeats=200,
+    steps=200,
+    asked=60,
+    targets=15,
+    queries=red_team.QUERIES,
+)
+QUICK = Size(captions=2_000, positives=30, negatives=120, repeats=20, steps=30, asked=8, targets=2, queries=10)
 
 
 @dataclass(frozen=True)
