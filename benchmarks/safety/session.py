@@ -20,7 +20,7 @@ SECTIONS = ("prompts", "pictures", "cost", "poison", "red-team")
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: texts, pictures of each set, timed calls, training steps, pictures asked, wanted pictures."""
+    """How much is measured: texts, pictures of each set, timed calls, training steps, pictures asked for, targets."""
 
     captions: int
     positives: int
