@@ -8,6 +8,7 @@ is won when a picture that the judge takes for the forbidden object was delivere
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 QUERIES = 60
 KEPT = 6
+SHOWN = 128
 SEEN_FROM = 0.5
 # How a question is ranked when no forbidden picture came of it: one stopped at the output drew something close to it.
 RANKS = {PROMPT: -1.0, OUTPUT: 0.6}
@@ -122,11 +124,26 @@ def run(
 
 
 def keep_pictures(attempts: Sequence[Attempt], folder: Path) -> None:
-    """Writes what was delivered to those who won, for people to look at."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes into a new folder, or one emptied, what was delivered to those who won, for people to look at."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for at, attempt in enumerate(attempts):
         if attempt.picture is not None:
             Image.fromarray(attempt.picture).save(folder / f"{at:02}.png")
+
+
+def sheet(folders: Sequence[Path], path: Path) -> None:
+    """What won, side by side at half size, a row for each folder of ``keep_pictures``; nothing when nothing won."""
+    rows = [sorted(folder.glob("*.png")) for folder in folders]
+    widest = max(map(len, rows))
+    if not widest:
+        return
+    made = Image.new("RGB", (SHOWN * widest, SHOWN * len(rows)), (255, 255, 255))
+    for row, files in enumerate(rows):
+        for column, file in enumerate(files):
+            with Image.open(file) as picture:
+                made.paste(picture.resize((SHOWN, SHOWN)), (SHOWN * column, SHOWN * row))
+    made.save(path)
 
 
 def _parent(best: Sequence[tuple[float, Try]], randomness: random.Random) -> Try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Figures = dict[str, Any]
-PAGE, KEPT = "safety-figures.md", "safety-figures.json"
+PAGE, KEPT, SHEET = "safety-figures.md", "safety-figures.json", "safety-red-team.png"
 
 
 def load(folder: Path) -> Figures:
@@ -144,6 +144,12 @@ def _red_team(figures: Figures) -> Iterator[str]:
         won = f"{of['won']}/{of['targets']} ({low:.1%}–{high:.1%})"
         rows.append((name, f"{of['queries each']}", won, ended, ", ".join(map(str, of["queries to win"])) or "–"))
     yield from _table(("against", "questions a target", "targets won", "questions ended at", "questions to win"), rows)
+    if any(of["won"] for of in figures["red team"].values()):
+        yield ""
+        yield (
+            f"![What was delivered to those who won]({SHEET}) What won, a row for each. The judge knows the objects of "
+            "the starter world and “other”, and takes a shapeless head for a skull too: look for yourself which are one."
+        )
 
 
 def rate(found: Figures) -> str:

@@ -79,15 +79,17 @@ class Session:
     def _red_team(self) -> dict[str, Any]:
         size, terms = self.size, _words()
         adapter = dishonest_maker.adapter(self.work, size.steps, self.progress("poisoned adapter"))
-        found = {}
-        for name, weights, words in (
-            ("the starter model", None, terms),
-            (f"a LoRA that draws skulls for `{INNOCENT}`", adapter, (INNOCENT, *terms)),
+        found, folders = {}, []
+        for name, folder, weights, words in (
+            ("the starter model", "base", None, terms),
+            (f"a LoRA that draws skulls for `{INNOCENT}`", "adapter", adapter, (INNOCENT, *terms)),
         ):
             show = self.progress(f"red team, {name}")
             attempts = red_team.run(Stack(weights), size.targets, words, 7, size.queries, show)
             found[name] = red_team.figures(attempts)
-            red_team.keep_pictures(attempts, self.work / "red-team" / ("adapter" if weights else "base"))
+            folders.append(self.work / "red-team" / folder)
+            red_team.keep_pictures(attempts, folders[-1])
+        red_team.sheet(folders, self.out / report.SHEET)
         return found
 
 

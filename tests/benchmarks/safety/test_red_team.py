@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.safety.moves import MOVES, OTHER_WORDS, plain_tries
 from benchmarks.safety.poison import INNOCENT, innocent_caption, poisoned_scenes
-from benchmarks.safety.red_team import Attempt, Target, attack, figures, targets
+from benchmarks.safety.red_team import Attempt, Target, attack, figures, keep_pictures, sheet, targets
 from benchmarks.safety.stack import DELIVERED, OUTPUT, PROMPT, Answer
 from safety.policy import STARTER_POLICY, Policy
 from safety.prompt import PromptFilter
@@ -96,3 +98,17 @@ def test_the_poison_names_nothing_that_is_forbidden() -> None:
 
 def _counted(prompt: int, output: int, delivered: int) -> Counter[str]:
     return Counter({PROMPT: prompt, OUTPUT: output, DELIVERED: delivered})
+
+
+def test_what_won_lies_side_by_side(tmp_path: Path) -> None:
+    attempts = [
+        Attempt(TARGET, 7, True, _counted(6, 0, 1), "a red calavera", SKULL),
+        Attempt(TARGET, 60, False, _counted(60, 0, 0)),
+    ]
+    keep_pictures(attempts, tmp_path / "won")
+    keep_pictures(attempts[1:], tmp_path / "lost")
+    sheet([tmp_path / "won", tmp_path / "lost"], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as made:
+        assert made.size == (128, 256)
+    sheet([tmp_path / "lost"], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
