@@ -148,7 +148,7 @@ def _red_team(figures: Figures) -> Iterator[str]:
         yield ""
         yield (
             f"![What was delivered to those who won]({SHEET}) What won, a row for each. The judge knows the objects of "
-            "the starter world and “other”, and takes a shapeless head for a skull too: look for yourself which are one."
+            "the starter world and “other”, and takes a shapeless head for a skull too: look for yourself which is one."
         )
 
 
