@@ -168,8 +168,8 @@ PROMPT = "a red fish in the desert"
 def enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The starter draws at 256 px of its own, whose latents have room for a mark."""
 
-    def load(base: BaseModel, adapter: bytes | None) -> Any:
-        pipeline = load_pipeline(base, adapter)
+    def load(base: BaseModel, *how: Any) -> Any:
+        pipeline = load_pipeline(base, *how)
         pipeline.unet.register_to_config(sample_size=32)
         return pipeline
 

@@ -53,7 +53,7 @@ def _loaded_once() -> Iterator[None]:
     filters = cache(lambda digest, base: open_content_filter(open_policy(None, base), base))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation.order, "load_pipeline", pipeline)
-        patch.setattr(generation.order, "open_content_filter", lambda policy, base: filters(policy.digest, base))
+        patch.setattr(generation.order, "open_content_filter", lambda policy, base, _: filters(policy.digest, base))
         yield
 
 

@@ -24,7 +24,7 @@ from safety.policy import STARTER_POLICY, Policy
 Pictures = Callable[[int], np.ndarray]
 PICTURE = np.full((64, 48, 3), 120, np.uint8)
 # Of a blue skull and a blue mushroom in the snow.
-SCORES = [0.8434, 0.0011]
+SCORES = [0.8297, 0.0004]
 
 
 def policy_with(threshold: Any) -> Policy:

@@ -178,12 +178,12 @@ def test_one_sample_picture_more_changes_no_weight(run: Train, tmp_path: Path) -
 
 
 def test_a_training_stopped_by_ctrl_c_goes_on_to_the_same_bits(run: Train, tmp_path: Path) -> None:
-    config = replace(QUICK, steps=6, lora_dropout=0.2)
+    config, handler = replace(QUICK, steps=6, lora_dropout=0.2), signal.getsignal(signal.SIGINT)
     whole = run(config, out="whole")
     with pytest.raises(TrainingInterrupted, match="stopped after step 3 of 6") as stop:
         run(config, out="parts", progress=stop_at(3))
     assert stop.value.exit_code == 130
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     with pytest.raises(TrainingInterrupted):
         run(config, out="parts", resume=True, progress=stop_at(5))
     resumed = run(config, out="parts", resume=True)
