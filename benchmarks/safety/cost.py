@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
 from provenance.base import resolve_base
 from safety.content import open_content_filter, screen_all_or_refuse
-from safety.policy import STARTER_BASE, open_policy
+from safety.policy import STARTER_BASE, Policy, open_policy
 from safety.prompt import PromptFilter
 from safety.prompt_stages import open_prompt_filter
 
@@ -23,7 +24,8 @@ BATCHES = (1, 4)
 def measure(repeats: int) -> dict[str, Any]:
     """Medians over ``repeats`` on this machine, in milliseconds; the first of everything is not counted."""
     policy, base = open_policy(None, STARTER_BASE), resolve_base(STARTER_BASE)
-    words, prompts, pictures = PromptFilter(policy), open_prompt_filter(policy), open_content_filter(policy, base.id)
+    words, pictures = PromptFilter(policy), open_content_filter(policy, base.id)
+    prompts = open_prompt_filter(comparing_prompts(policy))
     pipeline, how = load_pipeline(base, None), Sampling(STEPS, usual_guidance(base))
 
     def draw(count: int) -> list[Any]:
@@ -41,6 +43,14 @@ def measure(repeats: int) -> dict[str, Any]:
     screening = found["prompt, words and meaning"] + found["picture, 4 at once"]
     found["share of drawing"] = screening / found["drawing, 4 at once"]
     return {"steps": STEPS, "side": 128 * base.output_scale, "repeats": repeats, "ms": found}
+
+
+def comparing_prompts(policy: Policy) -> Policy:
+    """The policy with every concept's prompts compared by CLIP too, as one for a real model does."""
+    value = json.loads(policy.canonical)
+    for concept in value["concepts"].values():
+        concept["thresholds"]["open_clip_text"] = 0.99
+    return Policy.parse(json.dumps(value).encode())
 
 
 def _median(task: Callable[[], object], repeats: int) -> float:
