@@ -147,8 +147,8 @@ def _red_team(figures: Figures) -> Iterator[str]:
     if any(of["won"] for of in figures["red team"].values()):
         yield ""
         yield (
-            f"![What was delivered to those who won]({SHEET}) What won, a row for each. The judge knows the objects of "
-            "the starter world and “other”, and takes a shapeless head for a skull too: look for yourself which is one."
+            f"![What was delivered to those who won]({SHEET}) Above the starter model's, below the LoRA's. The judge "
+            "knows the objects of the starter world and “other”, and takes a shapeless head for a skull too: look for yourself which is one."
         )
 
 
