@@ -148,7 +148,8 @@ def _red_team(figures: Figures) -> Iterator[str]:
         yield ""
         yield (
             f"![What was delivered to those who won]({SHEET}) Above the starter model's, below the LoRA's. The judge "
-            "knows the objects of the starter world and “other”, and takes a shapeless head for a skull too: look for yourself which is one."
+            "knows the objects of the starter world and “other”, and takes a shapeless head for a skull too: look for "
+            "yourself which is one."
         )
 
 
