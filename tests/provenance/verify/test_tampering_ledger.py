@@ -35,6 +35,13 @@ def changed(data: bytes) -> bytes:
     return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
 
 
+def changed_certificate(data: bytes) -> bytes:
+    """One letter of the leaf changed; half way lies, once in a while, a line's end, which means nothing in PEM."""
+    at = len(b"-----BEGIN CERTIFICATE-----\n") + 72
+    assert data[at : at + 1].isalnum() or data[at : at + 1] in b"+/"
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
 def swap_lines(data: bytes) -> bytes:
     lines = data.splitlines(keepends=True)
     return b"".join([lines[1], lines[0], *lines[2:]])
@@ -77,7 +84,7 @@ KEPT = [
     (MANIFEST, changed, "the credentials kept in the batch are not the record's"),
     (MANIFEST, None, "manifests/00000/0.c2pa is not in"),
     (MANIFEST, "swapped", "the credentials kept in the batch are not the record's"),
-    (ISSUER, changed, "issuer.pem"),
+    (ISSUER, changed_certificate, "issuer.pem"),
     (ISSUER, None, "issuer.pem is not in"),
 ]
 
