@@ -58,7 +58,7 @@ def audit_log(path: Path, heads: Sequence[KnownHead] = ()) -> LogReport:
         faults.append(kept)
     elif kept is not None:
         heads = [kept, *heads]
-    elif rows:
+    elif path.exists():
         notes.append(f"no {head_path(path).name} is kept beside it: lines cut off the end would not be noticed")
     if torn:
         notes.append(f"the last line is incomplete ({torn} bytes): what a crash leaves; the next entry replaces it")

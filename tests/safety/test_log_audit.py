@@ -86,6 +86,13 @@ def test_the_report_counts_by_stage_and_rule(lines: list[bytes], tmp_path: Path)
     assert json.loads(json.dumps(report.to_json()))["whole"] is True
 
 
+def test_an_emptied_log_without_its_head_says_what_cannot_be_noticed(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    report = audit_log(tmp_path / "log")
+    assert (report.entries, report.faults) == (0, ())
+    assert report.notes == ("no log.head is kept beside it: lines cut off the end would not be noticed",)
+
+
 @varied
 @given(place=places, data=st.data())
 def test_any_changed_byte_is_named_by_its_line(faults, lines: list[bytes], place: int, data: st.DataObject) -> None:
