@@ -14,28 +14,48 @@ from provenance.files import read_file
 from training.errors import ConfigError
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+# Of this file's format and of what its settings mean; a file that names another one is refused.
+VERSION = 2
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SEGMENTS = 5000
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "crop": ("centre", "random"),
     "prediction": ("auto", "epsilon", "v_prediction", "sample"),
-    "precision": ("fp32", "bf16"),
+    "precision": ("fp32", "bf16", "fp16"),
+    "quantise": ("none", "8bit", "4bit"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "save_dtype": ("fp32", "fp16", "bf16"),
+    "kind": ("lora", "dora", "loha", "lokr"),
+    "mask": ("none", "alpha"),
+    "optimiser": ("adamw", "adamw-fused", "adamw-8bit", "prodigy"),
 }
 
 # Inclusive ranges, None for no bound.
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "accumulate": (1, 4096),
+    "adversarial_noise": (0, 1),
     "batch_size": (1, 4096),
+    "bucket_step": (8, 1024),
     "caption_dropout": (0, 1),
+    "caption_orders": (1, 256),
     "checkpoint_every": (1, None),
+    "dp_clip": (0, None),
+    "dp_delta": (0, 1),
+    "dp_epsilon": (0, 1000),
+    "ema_decay": (0, 0.999999),
     "grad_clip": (0, None),
-    "learning_rate": (0, 1),
+    "input_perturbation": (0, 1),
+    "keep_tags": (0, 1000),
+    "learning_rate": (0, 100),
     "lora_dropout": (0, 0.99),
     "min_snr_gamma": (0, None),
+    "mask_floor": (0, 1),
     "noise_offset": (0, 1),
+    "patience": (0, 10_000),
+    "prior_count": (1, 10_000),
+    "prior_weight": (0, 100),
+    "processes": (1, 64),
     "rank": (1, 1024),
     "replay_every": (0, None),
     "sample_count": (0, 64),
@@ -45,7 +65,12 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "seed": (0, 2**63 - 1),
     "size": (0, 8192),
     "steps": (1, 10_000_000),
+    "text_encoder_learning_rate": (0, 100),
+    "text_encoder_rank": (0, 1024),
     "threads": (0, 1024),
+    "trigger_vectors": (1, 32),
+    "validate_every": (0, None),
+    "validation_share": (0, 0.5),
     "views": (1, 64),
     "warmup_steps": (0, None),
     "weight_decay": (0, 1),
@@ -56,16 +81,24 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
 class TrainConfig:
     """Every choice of one LoRA training; the defaults suit 10–100 pictures on a Stable Diffusion base."""
 
+    version: int = VERSION
     steps: int = 500
     batch_size: int = 4
     accumulate: int = 1
     seed: int = 0
 
+    kind: str = "lora"
     rank: int = 16
     alpha: float = 16.0
     lora_dropout: float = 0.0
     targets: tuple[str, ...] = ATTENTION
+    text_encoder_rank: int = 0
+    text_encoder_learning_rate: float = 0.0
+    trigger: str = ""
+    trigger_vectors: int = 1
+    trigger_initial: str = ""
 
+    optimiser: str = "adamw"
     learning_rate: float = 1e-4
     final_learning_rate: float = 0.0
     warmup_steps: int = 20
@@ -73,22 +106,48 @@ class TrainConfig:
     beta2: float = 0.999
     weight_decay: float = 0.01
     grad_clip: float = 1.0
+    ema_decay: float = 0.0
 
     size: int = 0
     crop: str = "centre"
     flip: bool = False
     views: int = 1
+    buckets: bool = False
+    bucket_step: int = 64
+    mask: str = "none"
+    mask_floor: float = 0.0
     caption_dropout: float = 0.1
+    shuffle_tags: bool = False
+    keep_tags: int = 1
+    caption_orders: int = 8
+
+    prior_prompts: tuple[str, ...] = ()
+    prior_count: int = 100
+    prior_weight: float = 1.0
 
     prediction: str = "auto"
     min_snr_gamma: float = 0.0
     noise_offset: float = 0.0
+    zero_terminal_snr: bool = False
+    input_perturbation: float = 0.0
+    adversarial_noise: float = 0.0
+
+    validation_share: float = 0.0
+    validate_every: int = 0
+    patience: int = 0
+
+    dp_epsilon: float = 0.0
+    dp_delta: float = 0.0
+    dp_clip: float = 1.0
 
     device: str = "auto"
     precision: str = "fp32"
+    quantise: str = "none"
     threads: int = 0
+    processes: int = 1
     deterministic: bool = False
     gradient_checkpointing: bool = False
+    compile: bool = False
 
     checkpoint_every: int = 100
     replay_every: int = 0
@@ -98,6 +157,7 @@ class TrainConfig:
     sample_prompts: tuple[str, ...] = ()
     sample_steps: int = 25
     sample_guidance: float = 4.0
+    wandb: bool = False
 
     save_dtype: str = "fp32"
     kohya: bool = True
@@ -187,10 +247,46 @@ def _value_faults(config: TrainConfig) -> Iterator[str]:
         yield f"`threads` must be 1, or 0 for that, when `deterministic` is true, not {config.threads}"
     if config.replay_every > 0 and config.steps / config.replay_every > MAX_SEGMENTS:
         yield f"`replay_every` must be at least {math.ceil(config.steps / MAX_SEGMENTS)} in {config.steps} steps"
-    if config.size % 8:
-        yield f"`size` must be a multiple of 8 px (0: the base's own size), not {config.size}"
+    for name in ("size", "bucket_step"):
+        if getattr(config, name) % 8:
+            yield f"`{name}` must be a multiple of 8 px, not {getattr(config, name)}"
+    yield from _joint_faults(config)
     if config.views > 1 and config.crop == "centre" and not config.flip:
         yield '`views` above 1 needs `crop = "random"` or `flip = true`, or all views are alike'
+
+
+def _joint_faults(config: TrainConfig) -> Iterator[str]:
+    """Settings that only make sense, or only exist, together."""
+    if config.version != VERSION:
+        yield f"`version` must be {VERSION}, not {config.version}: docs/formats.md tells what changed"
+    if config.trigger_initial and not config.trigger:
+        yield "`trigger_initial` needs a `trigger`"
+    if config.patience and not config.validation_share:
+        yield "`patience` needs a `validation_share` above 0: without pictures held out nothing tells when to stop"
+    if config.accumulate % config.processes:
+        yield f"`accumulate` must be a multiple of `processes` ({config.processes}), not {config.accumulate}"
+    if config.quantise == "4bit" and config.precision == "fp16":
+        yield '`quantise = "4bit"` computes in bf16 or fp32: set `precision` to one of them'
+    if config.dp_epsilon:
+        if not 0 < config.dp_delta < 1:
+            yield "`dp_delta` must be above 0 and below 1 with `dp_epsilon`; usual is less than 1 / number of pictures"
+        if config.dp_clip <= 0:
+            yield f"`dp_clip` must be above 0, not {config.dp_clip}"
+        others = [name for name, on in _not_private(config).items() if on]
+        if others:
+            yield f"`dp_epsilon` cannot be kept with {', '.join(others)}"
+
+
+def _not_private(config: TrainConfig) -> dict[str, bool]:
+    """What would see pictures outside the accounted gradients, or what per-picture gradients do not exist for."""
+    return {
+        "`compile`": config.compile,
+        "`ema_decay`": config.ema_decay > 0,
+        "`gradient_checkpointing`": config.gradient_checkpointing,
+        "`patience`": config.patience > 0,
+        "`processes`": config.processes > 1,
+        "`quantise`": config.quantise != "none",
+    }
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -11,7 +11,7 @@ from provenance.canonical import canonical_json, sha256_hex
 if TYPE_CHECKING:
     import torch
 
-    from training.loop import Batch
+    from training.batch import Batch
 
 
 def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:

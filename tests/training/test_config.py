@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import TrainConfig
+from training.config import _CHOICES, TrainConfig
 from training.errors import ConfigError
 
 
@@ -69,21 +69,63 @@ def test_settings_survive_being_written_and_read(
     assert TrainConfig.from_dict(config.to_dict()).digest == config.digest
 
 
-@pytest.mark.parametrize("setting", [field.name for field in fields(TrainConfig)])
+# What else a setting needs to have an effect at all.
+NEEDED: dict[str, dict[str, object]] = {
+    "dp_epsilon": {"dp_delta": 1e-3},
+    "patience": {"validation_share": 0.1},
+    "processes": {"accumulate": 2},
+    "trigger_initial": {"trigger": "<rocket>"},
+    "views": {"flip": True},
+}
+SETTINGS = [field.name for field in fields(TrainConfig) if field.name != "version"]
+
+
+def another_value(setting: str, value: object) -> object:
+    """A permitted value of a setting that is not its default."""
+    choices = {**_CHOICES, "targets": (("to_q",),), "learning_rate": (1e-3,), "size": (8,), "bucket_step": (8,)}
+    if setting in choices:
+        return next(choice for choice in choices[setting] if choice != value)
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case float():
+            return value / 2 + 0.01 if setting != "final_learning_rate" else 1e-6
+        case str():
+            return value + "word"
+        case _:
+            return ("word",)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_every_setting_counts_in_the_digest(setting: str) -> None:
-    other: dict[str, object] = {
-        "accumulate": 2, "alpha": 8.0, "batch_size": 2, "beta1": 0.8, "beta2": 0.99, "caption_dropout": 0.2,
-        "checkpoint_every": 7, "crop": "random", "deterministic": True, "device": "cpu",
-        "final_learning_rate": 1e-6, "flip": True,
-        "grad_clip": 2.0, "gradient_checkpointing": True, "kohya": False, "learning_rate": 1e-3, "lora_dropout": 0.1,
-        "min_snr_gamma": 5.0, "noise_offset": 0.1, "precision": "bf16", "prediction": "sample", "rank": 8,
-        "replay_every": 10, "replay_snapshots": True,
-        "sample_count": 1, "sample_every": 5, "sample_guidance": 2.0, "sample_prompts": ("a",), "sample_steps": 5,
-        "save_dtype": "fp16", "seed": 1, "size": 8, "steps": 700, "targets": ("to_q",), "threads": 1, "views": 2,
-        "warmup_steps": 1, "weight_decay": 0.1,
-    }  # fmt: skip
-    base = TrainConfig(flip=True) if setting == "views" else TrainConfig()
-    assert replace(base, **{setting: other[setting]}).digest != base.digest  # type: ignore[arg-type]
+    base = TrainConfig(**NEEDED.get(setting, {}))  # type: ignore[arg-type]
+    other = replace(base, **{setting: another_value(setting, getattr(base, setting))})  # type: ignore[arg-type]
+    assert other.digest != base.digest
+
+
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_text("version = 1\nsteps = 100\n")
+    with pytest.raises(ConfigError, match="`version` must be 2, not 1"):
+        TrainConfig.load(tmp_path / "train.toml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"trigger_initial": "rocket"}, "needs a `trigger`"),
+        ({"patience": 3}, "needs a `validation_share`"),
+        ({"processes": 2}, "multiple of `processes`"),
+        ({"quantise": "4bit", "precision": "fp16"}, "bf16 or fp32"),
+        ({"dp_epsilon": 8.0}, "`dp_delta` must be above 0"),
+        ({"dp_epsilon": 8.0, "dp_delta": 1e-3, "dp_clip": 0.0}, "`dp_clip`"),
+        ({"dp_epsilon": 8.0, "dp_delta": 1e-3, "ema_decay": 0.9}, "cannot be kept with `ema_decay`"),
+    ],
+)
+def test_settings_that_only_go_together_are_refused_alone(settings: dict[str, object], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        TrainConfig(**settings)  # type: ignore[arg-type]
 
 
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine() -> None:

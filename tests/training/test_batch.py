@@ -11,9 +11,9 @@ from diffusers import DDPMScheduler
 from provenance.base import BaseModel
 from provenance.manifest import DatasetManifest
 from training import cache as cache_module
+from training.batch import _target, _weights, draw_batch
 from training.cache import Cache, Text, build_cache
 from training.config import TrainConfig
-from training.loop import _target, _weights, draw_batch
 from training.pipeline import load_pipeline, noise_schedule, scale_latents
 
 
