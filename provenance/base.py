@@ -22,14 +22,31 @@ STARTER_SCALE = 2
 # The starter model lies in the package `generation`, which this package must not import.
 EMBEDDED = {STARTER: ("generation", "starter/model")}
 
-FAMILIES = {"StableDiffusionPipeline": "sd1", "StableDiffusionXLPipeline": "sdxl"}
-COMPONENTS = {
-    "sd1": ("scheduler", "text_encoder", "tokenizer", "unet", "vae"),
-    "sdxl": ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
+# Stable Diffusion 1.x and 2.x have one pipeline; `_family` tells them apart.
+FAMILIES = {
+    "StableDiffusionPipeline": "sd1",
+    "StableDiffusionXLPipeline": "sdxl",
+    "StableDiffusion3Pipeline": "sd3",
+    "StableVideoDiffusionPipeline": "svd",
 }
+_SD1 = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+_XL = ("text_encoder_2", "tokenizer_2")
+_T5 = ("text_encoder_3", "tokenizer_3")
+COMPONENTS = {
+    "sd1": _SD1,
+    "sd2": _SD1,
+    "sdxl": (*_SD1, *_XL),
+    "sd3": ("scheduler", "text_encoder", "tokenizer", *_XL, *_T5, "transformer", "vae"),
+    "svd": ("feature_extractor", "image_encoder", "scheduler", "unet", "vae"),
+}
+# A pipeline works without these; Stable Diffusion 3 is often kept without its T5, which is two thirds of its bytes.
+OPTIONAL = {"sd3": _T5}
 WEIGHT_STEMS = {
+    "image_encoder": "model",
     "text_encoder": "model",
     "text_encoder_2": "model",
+    "text_encoder_3": "model",
+    "transformer": "diffusion_pytorch_model",
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
@@ -37,6 +54,8 @@ WEIGHT_STEMS = {
 _AGAIN = "get the base's files again, or name another base with --base"
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _TEXTS = (".json", ".txt")
+# T5's vocabulary, in SentencePiece's own format; CLIP's tokenisers are text alone.
+_VOCABULARIES = {"tokenizer_3": (".model",)}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -50,6 +69,11 @@ class BaseModel:
     family: str
     digest: str
     output_scale: int = 1
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The optional components that this base does without, to be given to its pipeline as None."""
+        return _absent(self.folder, self.family)
 
 
 def resolve_base(name: str) -> BaseModel:
@@ -83,9 +107,10 @@ def resolve_base(name: str) -> BaseModel:
 def base_digest(folder: Path) -> str:
     """The SHA-256 of the canonical JSON list of ``{"name", "sha256"}`` of every file a pipeline loads from a folder.
 
-    Names are relative, with ``/``, in byte order: ``model_index.json``, and in each component of its family every
-    ``.json`` and ``.txt`` and the safetensors weights. Variants (``*.fp16.safetensors``), model cards and pickles are
-    never loaded and not counted, so a whole clone and a partial download of one base have one digest.
+    Names are relative, with ``/``, in byte order: ``model_index.json``, and in each component of its family that it has
+    every ``.json`` and ``.txt`` (of T5's tokeniser ``.model`` too) and the safetensors weights. Variants
+    (``*.fp16.safetensors``), model cards and pickles are never loaded and not counted, so a whole clone and a partial
+    download of one base have one digest.
     """
     files = sorted(_loaded_files(folder, _family(folder)), key=lambda name: name.encode())
     return sha256_hex(canonical_json([{"name": name, "sha256": _file_digest(folder / name)} for name in files]))
@@ -114,16 +139,41 @@ def _family(folder: Path) -> str:
         raise BaseRefused(
             f"{folder} is a pipeline of a kind that cannot be used", expected=" or ".join(FAMILIES), found=str(kind)
         )
-    return FAMILIES[kind]
+    family = FAMILIES[kind]
+    return "sd2" if family == "sd1" and _projects_linearly(folder) else family
+
+
+def _projects_linearly(folder: Path) -> bool:
+    """What tells Stable Diffusion 2.x from 1.x: its UNet's attention is entered by a matrix, not by a convolution.
+
+    The shapes of the weights depend on it, unlike on what the UNet predicts: there are 1.x models of v-prediction, and
+    ``stable-diffusion-2-base`` predicts noise.
+    """
+    path = folder / "unet" / "config.json"
+    if not path.is_file():
+        return False
+    config = parse_json(path.read_bytes(), str(path), limit=1 << 20)
+    return isinstance(config, dict) and config.get("use_linear_projection") is True
+
+
+def _absent(folder: Path, family: str) -> tuple[str, ...]:
+    index = _index(folder)
+    return tuple(
+        name for name in OPTIONAL.get(family, ()) if index.get(name) == [None, None] or not (folder / name).is_dir()
+    )
 
 
 def _loaded_files(folder: Path, family: str) -> list[str]:
     names = ["model_index.json"]
+    absent = _absent(folder, family)
     for component in COMPONENTS[family]:
+        if component in absent:
+            continue
         part = folder / component
         if not part.is_dir():
             raise BaseRefused(f"{folder} has no {component}/", expected="every component of its family", fix=_AGAIN)
-        names += [f"{component}/{p.name}" for p in part.iterdir() if p.suffix in _TEXTS and not _is_index(p.name)]
+        texts = (*_TEXTS, *_VOCABULARIES.get(component, ()))
+        names += [f"{component}/{p.name}" for p in part.iterdir() if p.suffix in texts and not _is_index(p.name)]
         if component in WEIGHT_STEMS:
             names += [f"{component}/{name}" for name in _weights(part, WEIGHT_STEMS[component])]
     return names
@@ -194,8 +244,8 @@ def _hub_folder(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     wanted = ["model_index.json"]
-    for component in COMPONENTS["sdxl"]:
-        wanted += [f"{component}/*{suffix}" for suffix in _TEXTS]
+    for component in sorted({component for family in COMPONENTS.values() for component in family}):
+        wanted += [f"{component}/*{suffix}" for suffix in (*_TEXTS, *_VOCABULARIES.get(component, ()))]
         if component in WEIGHT_STEMS:
             stem = WEIGHT_STEMS[component]
             wanted += [f"{component}/{stem}.safetensors", f"{component}/{stem}-*-of-*.safetensors"]

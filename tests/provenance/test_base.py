@@ -4,13 +4,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from provenance import base as base_module
-from provenance.base import base_digest, resolve_base
-from provenance.errors import BaseRefused, BaseUnavailable
+from provenance.base import COMPONENTS, WEIGHT_STEMS, base_digest, resolve_base
+from provenance.errors import BaseRefused, BaseUnavailable, FormatError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -99,6 +100,97 @@ def test_sdxl_has_two_text_encoders(folder: Path) -> None:
     shutil.copytree(folder / "text_encoder", folder / "text_encoder_2")
     shutil.copytree(folder / "tokenizer", folder / "tokenizer_2")
     assert resolve_base(str(folder)).family == "sdxl"
+
+
+def _become(folder: Path, kind: str, *components: str) -> None:
+    """Rewrites the index, with further components of a few bytes."""
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+    for component in components:
+        (folder / component).mkdir()
+        (folder / component / "config.json").write_text("{}")
+        if component in WEIGHT_STEMS:
+            (folder / component / f"{WEIGHT_STEMS[component]}.safetensors").write_text(component)
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"cross_attention_dim": 768}, "sd1"),
+        ({"use_linear_projection": False}, "sd1"),
+        ({"use_linear_projection": True, "cross_attention_dim": 1024}, "sd2"),
+        ({"use_linear_projection": 1}, "sd1"),
+    ],
+)
+def test_linear_projections_in_the_unet_tell_sd2_from_sd1(folder: Path, config: dict[str, int], family: str) -> None:
+    (folder / "unet" / "config.json").write_text(json.dumps(config))
+    assert resolve_base(str(folder)).family == family
+
+
+def test_an_unet_config_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / "unet" / "config.json").write_text("{")
+    with pytest.raises(FormatError, match=r"unet/config\.json is not valid JSON"):
+        resolve_base(str(folder))
+
+
+def test_sd3_needs_its_transformer_and_both_clip_encoders(folder: Path) -> None:
+    _become(folder, "StableDiffusion3Pipeline", "text_encoder_2", "tokenizer_2")
+    with pytest.raises(BaseRefused, match="has no transformer/"):
+        resolve_base(str(folder))
+    _become(folder, "StableDiffusion3Pipeline", "transformer")
+    shutil.rmtree(folder / "unet")
+    model = resolve_base(str(folder))
+    assert (model.family, model.absent) == ("sd3", ("text_encoder_3", "tokenizer_3"))
+    shutil.rmtree(folder / "text_encoder_2")
+    with pytest.raises(BaseRefused, match="has no text_encoder_2/"):
+        resolve_base(str(folder))
+
+
+def test_t5_counts_in_the_digest_only_where_the_pipeline_loads_it(folder: Path) -> None:
+    _become(folder, "StableDiffusion3Pipeline", "text_encoder_2", "tokenizer_2", "transformer")
+    without = base_digest(folder)
+    _become(folder, "StableDiffusion3Pipeline", "text_encoder_3", "tokenizer_3")
+    model = resolve_base(str(folder))
+    assert model.absent == ()
+    assert model.digest != without
+    (folder / "tokenizer_3" / "spiece.model").write_bytes(b"vocabulary")
+    assert base_digest(folder) != model.digest
+
+    index = {"_class_name": "StableDiffusion3Pipeline", "text_encoder_3": [None, None], "tokenizer_3": [None, None]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    model = resolve_base(str(folder))
+    assert model.absent == ("text_encoder_3", "tokenizer_3")
+    (folder / "text_encoder_3" / "config.json").write_text('{"changed": 1}')
+    assert base_digest(folder) == model.digest
+
+
+def test_a_video_base_has_an_image_encoder_and_no_text(folder: Path) -> None:
+    for component in ("text_encoder", "tokenizer"):
+        shutil.rmtree(folder / component)
+    _become(folder, "StableVideoDiffusionPipeline", "feature_extractor")
+    with pytest.raises(BaseRefused, match="has no image_encoder/"):
+        resolve_base(str(folder))
+    _become(folder, "StableVideoDiffusionPipeline", "image_encoder")
+    assert resolve_base(str(folder)).family == "svd"
+
+
+@pytest.mark.parametrize("family", sorted(COMPONENTS))
+def test_a_hub_download_asks_for_every_component(
+    family: str, folder: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked: list[str] = []
+
+    def download(_: str, *, allow_patterns: list[str], **__: object) -> str:
+        asked.extend(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    resolve_base("owner/name")
+    for component in COMPONENTS[family]:
+        assert f"{component}/*.json" in asked
+        assert component not in WEIGHT_STEMS or f"{component}/{WEIGHT_STEMS[component]}.safetensors" in asked
+    assert not any(fnmatch(f"unet/diffusion_pytorch_model.{kind}", p) for p in asked for kind in ("bin", "ckpt"))
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".ckpt", ".pt"])
