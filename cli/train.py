@@ -11,12 +11,11 @@ import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
 from cli.screening import screening_choice
+from cli.train_settings import chosen_settings, show_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from provenance.base import BaseModel
-    from training.config import TrainConfig
     from training.lora import Progress
 
 
@@ -25,6 +24,16 @@ def command(
     name: Annotated[str | None, typer.Option(help="What the adapter is called; needed to train.")] = None,
     base: Annotated[str | None, typer.Option(help="Base model: starter (the usual), a folder or a hub id.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; settings it leaves out take their defaults.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings for a style, a subject or a concept; --config overrules single ones.")
+    ] = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="A word that stands for what is taught; <word> trains an embedding for it, too.")
+    ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Train nothing: say from a few steps what it will take."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="New folder for the release; NAME when not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     policy: Annotated[Path | None, typer.Option(help="Policy to screen by; the base's own when not given.")] = None,
@@ -76,6 +85,12 @@ def command(
                 as_json=as_json,
             )
             return
+        if estimate:
+            manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
+            model = resolve_base(base or "starter")
+            settings = chosen_settings(config, preset, trigger, model, manifest)
+            show_estimate(manifest, model, settings, as_json=as_json)
+            return
         if name is None:
             raise UsageError("an adapter needs a name", fix="give one with --name")
         if out is None and Path(name).name != name:
@@ -83,7 +98,7 @@ def command(
         issuer = load_issuer(Home.open(), passphrase())
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
         model = resolve_base(base or "starter")
-        settings = _settings(config, model)
+        settings = chosen_settings(config, preset, trigger, model, manifest)
         choice = screening_choice(policy, hash_list, likeness)
         release = out or Path(name)
 
@@ -126,18 +141,6 @@ def command(
         )
         emit(facts, text, as_json=as_json)
         note(f"look at {release / 'adapter' / 'samples'}; next: prov model publish {release}")
-
-
-def _settings(config: Path | None, base: BaseModel) -> TrainConfig:
-    """The settings of a file; without one, the defaults, or those that suit the small starter model."""
-    from provenance.base import STARTER
-    from training.config import TrainConfig
-
-    if config is not None:
-        return TrainConfig.load(config)
-    if base.id == STARTER:
-        return TrainConfig.load(base.folder.parent / "demo_train.toml")
-    return TrainConfig()
 
 
 def training_progress() -> Callable[[Progress], None]:

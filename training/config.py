@@ -170,11 +170,7 @@ class TrainConfig:
     @classmethod
     def load(cls, path: Path) -> TrainConfig:
         """Reads a TOML file; unknown keys, wrong types and values out of range are all reported in one ConfigError."""
-        try:
-            raw = tomllib.loads(read_file(path, limit=MAX_CONFIG_BYTES).decode())
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(str(path), (f"not valid TOML: {error}",)) from error
-        return cls.from_dict(raw, str(path))
+        return cls.from_dict(read_settings(path), str(path))
 
     @classmethod
     def from_dict(cls, raw: Json, source: str = "the training configuration") -> TrainConfig:
@@ -217,6 +213,14 @@ class TrainConfig:
         span = max(self.steps - self.warmup_steps, 1)
         cosine = 0.5 * (1 + math.cos(math.pi * min(step - self.warmup_steps, span) / span))
         return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * cosine
+
+
+def read_settings(path: Path) -> Json:
+    """The settings that a TOML file names, unchecked; raises ConfigError when it is no TOML."""
+    try:
+        return tomllib.loads(read_file(path, limit=MAX_CONFIG_BYTES).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(path), (f"not valid TOML: {error}",)) from error
 
 
 def _value_faults(config: TrainConfig) -> Iterator[str]:
