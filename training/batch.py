@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.cache import Cache
-from training.draws import generator, item_at
+from training.draws import generator
 from training.pipeline import scale_latents
 
 if TYPE_CHECKING:
@@ -35,15 +35,12 @@ def draw_batch(pipe: Any, schedule: Any, cache: Cache, config: TrainConfig, step
     """Draws the ``part``-th batch of a step; every number comes from (seed, step, sample) alone."""
     import torch
 
-    latents, noises, times, rows, time_ids = [], [], [], [], []
-    for place in range(config.batch_size):
-        sample = part * config.batch_size + place
-        position = step * config.batch_size * config.accumulate + sample
-        item = item_at(config.seed, position, len(cache))
-        view = cache.view_at(config.seed, step, sample)
-        mean, deviation = cache.means[item, view], cache.deviations[item, view]
+    latents, noises, times, time_ids = [], [], [], []
+    slots = cache.plan(step, part)
+    for slot in slots:
+        mean, deviation = cache.latents(slot.item, slot.view)
 
-        def draw(purpose: str, shape: torch.Size, sample: int = sample) -> torch.Tensor:
+        def draw(purpose: str, shape: torch.Size, sample: int = slot.sample) -> torch.Tensor:
             return torch.randn(shape, generator=generator(config.seed, step, sample, purpose))
 
         latents.append(mean + deviation * draw("latent", mean.shape))
@@ -51,23 +48,22 @@ def draw_batch(pipe: Any, schedule: Any, cache: Cache, config: TrainConfig, step
         if config.noise_offset:
             noise = noise + config.noise_offset * draw("offset", torch.Size((mean.shape[0], 1, 1)))
         noises.append(noise)
-        clock = generator(config.seed, step, sample, "time")
+        clock = generator(config.seed, step, slot.sample, "time")
         times.append(torch.randint(schedule.config.num_train_timesteps, (), generator=clock))
-        drop = torch.rand((), generator=generator(config.seed, step, sample, "caption")) < config.caption_dropout
-        rows.append(cache.without_caption if drop else cache.caption_of[item])
-        time_ids.append(cache.time_ids[item, view])
+        time_ids.append(cache.time_ids(slot.item, slot.view))
 
+    text = cache.text([slot.row for slot in slots])
     device = next(pipe.unet.parameters()).device
     clean, noise = scale_latents(pipe, torch.stack(latents)).to(device), torch.stack(noises).to(device)
     time = torch.stack(times).to(device)
     conditions = None
-    if cache.text.pooled is not None:
-        conditions = {"text_embeds": cache.text.pooled[rows].to(device), "time_ids": torch.stack(time_ids).to(device)}
+    if text.pooled is not None:
+        conditions = {"text_embeds": text.pooled.to(device), "time_ids": torch.stack(time_ids).to(device)}
     return Batch(
         noisy=schedule.add_noise(clean, noise, time),
         times=time,
         target=_target(schedule, clean, noise, time),
-        embeddings=cache.text.embeddings[rows].to(device),
+        embeddings=text.embeddings.to(device),
         conditions=conditions,
         weights=_weights(schedule, time, config.min_snr_gamma),
     )

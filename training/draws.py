@@ -26,15 +26,14 @@ def generator(seed: int, step: int, sample: int, purpose: str) -> torch.Generato
     return torch.Generator().manual_seed(draw_seed(seed, step, sample, purpose))
 
 
-def item_at(seed: int, position: int, count: int) -> int:
-    """Which of ``count`` items is seen at a position of the endless stream: each epoch is its own permutation."""
+def item_at(seed: int, position: int, count: int, group: int = 0) -> int:
+    """Which of a group's ``count`` items is at a position of its endless stream: each epoch is its own permutation."""
     epoch, place = divmod(position, count)
-    return _epoch_order(seed, epoch, count)[place]
+    return int(_epoch_order(seed, epoch, count, group)[place])
 
 
-@lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, count: int) -> list[int]:
+@lru_cache(maxsize=64)
+def _epoch_order(seed: int, epoch: int, count: int, group: int) -> torch.Tensor:
     import torch
 
-    order: list[int] = torch.randperm(count, generator=generator(seed, epoch, 0, "order")).tolist()
-    return order
+    return torch.randperm(count, generator=generator(seed, epoch, group, "order"))
