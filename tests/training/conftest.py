@@ -1,8 +1,7 @@
-"""Tiny random-weight pipelines of both architectures, a signed dataset, and an issuer, made on the spot."""
+"""Tiny random-weight pipelines of every architecture, a signed dataset, and an issuer, made on the spot."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
 from safety.policy import Policy
 from tests.safety.tiny_clip import policy_for, save_tiny_clip
+from tests.training.tiny_bases import clip_tokenizer as _tokenizer  # noqa: F401 (tests/generation/tiny_flow.py)
+from tests.training.tiny_bases import save_tiny_pipeline as save_tiny_pipeline
 
 # Deprecations inside torch, tensorboard and diffusers; none of them is about a call of ours.
 THIRD_PARTY = ()
@@ -100,106 +101,21 @@ def sdxl_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
     return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sdxl", "sdxl")))
 
 
-def save_tiny_pipeline(folder: Path, kind: str) -> Path:
-    """A pipeline in the architecture of SD 1.5, of SD 1.5 with v-prediction and zero terminal SNR, or of SDXL."""
-    import torch
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionPipeline,
-        StableDiffusionXLPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        xl = kind == "sdxl"
-        extra = (
-            {
-                "addition_embed_type": "text_time",
-                "addition_time_embed_dim": 8,
-                "projection_class_embeddings_input_dim": 6 * 8 + 32,
-                "transformer_layers_per_block": (1, 2),
-                "use_linear_projection": True,
-            }
-            if xl
-            else {}
-        )
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            norm_num_groups=4,
-            attention_head_dim=(2, 4),
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=64 if xl else 32,
-            **extra,
-        )
-        vae = AutoencoderKL(
-            block_out_channels=(8, 16, 16),
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            norm_num_groups=4,
-            layers_per_block=1,
-            sample_size=32,
-        )
-        text = CLIPTextConfig(
-            vocab_size=514,
-            hidden_size=32,
-            intermediate_size=37,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            projection_dim=32,
-            bos_token_id=512,
-            eos_token_id=513,
-            pad_token_id=513,
-        )
-        scheduler = DDIMScheduler(
-            beta_schedule="scaled_linear",
-            beta_start=0.00085,
-            beta_end=0.012,
-            clip_sample=False,
-            steps_offset=1,
-            prediction_type="v_prediction" if kind == "v" else "epsilon",
-            rescale_betas_zero_snr=kind == "v",
-            timestep_spacing="trailing" if kind == "v" else "leading",
-        )
-        tokenizer = _tokenizer(folder)
-        parts = {"unet": unet, "vae": vae, "scheduler": scheduler, "tokenizer": tokenizer}
-        if xl:
-            pipe = StableDiffusionXLPipeline(
-                text_encoder=CLIPTextModel(text),
-                text_encoder_2=CLIPTextModelWithProjection(text),
-                tokenizer_2=tokenizer,
-                add_watermarker=False,
-                **parts,
-            )
-        else:
-            pipe = StableDiffusionPipeline(
-                text_encoder=CLIPTextModel(text),
-                safety_checker=None,
-                feature_extractor=None,
-                requires_safety_checker=False,
-                **parts,
-            )
-    pipe.save_pretrained(folder)
-    return folder
+@pytest.fixture(scope="session")
+def sd2_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sd2", "sd2")))
 
 
-def _tokenizer(folder: Path) -> object:
-    """A CLIP tokeniser that knows bytes and nothing more."""
-    from transformers import CLIPTokenizer
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
+@pytest.fixture(scope="session")
+def sd3_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sd3", "sd3")))
 
-    folder.mkdir(parents=True)
-    letters = list(bytes_to_unicode().values())
-    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    vocabulary.write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    merges.write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(str(vocabulary), str(merges), model_max_length=77)
-    vocabulary.unlink()
-    merges.unlink()
-    return tokenizer
+
+@pytest.fixture(scope="session")
+def sd3_t5_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-sd3-t5", "sd3-t5")))
+
+
+@pytest.fixture(scope="session")
+def svd_base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    return resolve_base(str(save_tiny_pipeline(tmp_path_factory.mktemp("bases") / "tiny-svd", "svd")))
