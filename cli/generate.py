@@ -10,7 +10,7 @@ import typer
 from cli.console import emit, note, passphrase, progress, refusals
 
 SCHEDULER_HELP = (
-    "dpmsolver++, dpmsolver++-karras, ddim, euler, heun, unipc (for flows: flow-euler, flow-heun);"
+    "dpmsolver++ (default), dpmsolver++-karras, ddim, euler, heun, unipc; for flows flow-euler (default), flow-heun;"
     " without the latent mark: dpmsolver++-sde, euler-a, lcm."
 )
 
@@ -29,7 +29,7 @@ def command(
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of the scheduler.")] = 20,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; the base's own when not given.")] = None,
     negative: Annotated[str | None, typer.Option(help="What pictures should not show; screened too.")] = None,
-    scheduler: Annotated[str, typer.Option(help=SCHEDULER_HELP)] = "dpmsolver++",
+    scheduler: Annotated[str | None, typer.Option(help=SCHEDULER_HELP)] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Safety policy, also a signed one's folder; the base's own when not given.")
     ] = None,
@@ -95,7 +95,7 @@ def command(
             as_json=as_json,
         )
         note(f"{len(issued.images)} pictures recorded; next: prov anchor")
-        if SCHEDULERS[scheduler].stochastic and not plain_noise:
+        if scheduler is not None and SCHEDULERS[scheduler].stochastic and not plain_noise:
             note(
                 f"{scheduler} draws fresh noise at every step: these pictures carry the pixel mark, not the latent one"
             )

@@ -19,3 +19,8 @@ class PromptBlocked(GenerationError):
 
 class SamplingFailed(GenerationError):
     """The model gave something that is not a picture."""
+
+
+def told(error: Exception) -> str:
+    """A foreign error in one line, for what is told of ours."""
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:400]

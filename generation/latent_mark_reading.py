@@ -44,7 +44,7 @@ class DeepReader:
 
     @cached_property
     def _pipeline(self) -> Any:
-        from generation.sampling import load_pipeline
+        from generation.loading import load_pipeline
 
         return load_pipeline(self.base, self.adapter)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ from generation.errors import GenerationError
 from generation.issue import Blocked, Issue, Issued, picture_path
 from generation.latent_mark import marked_noise
 from generation.licence import require_licence, require_quota
+from generation.loading import drawing_device, load_pipeline
 from generation.making import Teller
 from generation.request import GenerationRequest
 from generation.run_state import RunState, request_digest
-from generation.sampling import Sampling, drawing_device, load_pipeline, sample, usual_guidance
-from generation.schedulers import SCHEDULERS
+from generation.sampling import Sampling, sample, usual_guidance
+from generation.schedulers import SCHEDULERS, usual_scheduler
 from generation.screening import PromptKey, require_calibrated, screen_prompts
 from generation.serials import Serials
 from generation.stream import open_stream, origin_of
@@ -73,6 +74,7 @@ def generate(
     address = account_address(home, account)
     subject = open_subject(request, home, reader)
     require_licence(reader, subject, address)
+    request = replace(request, scheduler=request.scheduler or usual_scheduler(subject.base.family))
     policy = _open_policy(request, home, subject)
     key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
     who = {"account": address, "chain": reader.identity.chain_id, "contract": reader.identity.contract}
@@ -174,7 +176,7 @@ def _drawn(
     origin: Origin,
 ) -> Iterator[list[_Drawn]]:
     # A sampler that draws fresh noise at every step leaves no trace of what it began with: nothing is put there.
-    plain = request.plain_noise or SCHEDULERS[request.scheduler].stochastic
+    plain = request.plain_noise or SCHEDULERS[request.scheduler or ""].stochastic
     for batch in batches(asks, BATCH):
         prompts, seeds = [ask.prompt for ask in batch], [ask.seed for ask in batch]
         negatives = [ask.negative for ask in batch if ask.negative is not None] or None

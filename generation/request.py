@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from generation.schedulers import DEFAULT, scheduler_fault
+from generation.schedulers import scheduler_fault
 from generation.wanted import MAX_PROMPTS, Ask, Wanted, number_faults, text_fault
 from provenance.errors import UsageError
 from provenance.files import read_file
@@ -22,9 +22,9 @@ class GenerationRequest:
     ``seed`` is that of the first picture (0 to 2⁶³ − 1); the i-th picture of a request uses ``seed + i``.
     The initial noise also carries the picture's number, so the same seed under another serial draws another picture;
     with ``plain_noise``, or a scheduler that draws fresh noise at every step, it comes from the seed alone and carries
-    nothing. ``adapter_scale`` is the weight of the adapter, 1 as it was trained. ``negative`` says what pictures should
-    not show. A ``Wanted`` among the prompts has some of this its own way. ``policy`` is a policy file, or the folder
-    that ``prov policy sign`` made.
+    nothing. ``scheduler`` and ``guidance`` are by default the usual ones of the base. ``adapter_scale`` is the weight
+    of the adapter, 1 as it was trained. ``negative`` says what pictures should not show. A ``Wanted`` among the
+    prompts has some of this its own way. ``policy`` is a policy file, or the folder that ``prov policy sign`` made.
     """
 
     prompts: tuple[str | Wanted, ...]
@@ -37,7 +37,7 @@ class GenerationRequest:
     clear_prompt: bool = False
     plain_noise: bool = False
     negative: str | None = None
-    scheduler: str = DEFAULT
+    scheduler: str | None = None
     adapter_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -53,7 +53,8 @@ class GenerationRequest:
             faults.append(f"adapter scale {self.adapter_scale:g}; 0.01 to 4 are possible, and as much below 0")
         elif self.adapter_scale != 1 and self.model is None:
             faults.append("an adapter scale without an adapter")
-        if fault := scheduler_fault(self.scheduler, max([self.steps, *(w.steps or 1 for w in self.wanted())])):
+        most = max([self.steps, *(wanted.steps or 1 for wanted in self.wanted())])
+        if self.scheduler is not None and (fault := scheduler_fault(self.scheduler, most)):
             faults.append(fault)
         if faults:
             more = [f"and {len(faults) - 20} more"] if len(faults) > 20 else []

@@ -1,4 +1,4 @@
-"""A base pipeline with at most one adapter, and pictures drawn from it."""
+"""Pictures drawn from a pipeline, and the guidance that its base asks for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from generation.errors import SamplingFailed
-from generation.schedulers import DEFAULT, put_scheduler
+from generation.errors import SamplingFailed, told
 from provenance.canonical import parse_json
 from provenance.files import read_file
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from provenance.base import BaseModel
 
-FAMILY_GUIDANCE = {"sd1": 7.5, "sdxl": 5.0}
+FAMILY_GUIDANCE = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0, "sd3": 5.0, "svd": 3.0}
 FACTS = "prov.json"
 
 
@@ -40,77 +39,6 @@ def usual_guidance(base: BaseModel) -> float:
     if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance <= 100:
         raise SamplingFailed(f"{facts} is wrong", expected="guidance from 0 to 100", found=repr(guidance))
     return float(guidance)
-
-
-def drawing_device() -> str:
-    """Where pictures are drawn and screened: the accelerator if there is one, else ``cpu``."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def load_pipeline(base: BaseModel, adapter: bytes | None, scheduler: str = DEFAULT, scale: float = 1.0) -> Any:
-    """Loads a Stable Diffusion pipeline from a local folder, with a scheduler by name, and puts an adapter on it.
-
-    The adapter arrives as the very bytes that were verified; ``scale`` is its weight. Raises SamplingFailed when the
-    base cannot be loaded or the adapter does not fit it, and UsageError when the scheduler does not fit.
-    """
-    import safetensors.torch
-    import torch
-    from diffusers import DiffusionPipeline
-    from diffusers.utils import logging
-    from transformers.utils import logging as transformers_logging
-
-    logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    # What it warns of, keys that fit nothing, is refused below.
-    logging.set_verbosity_error()
-    device = drawing_device()
-    # Filter and watermark are ours; SDXL would add a mark of its own under it.
-    own = (
-        {"safety_checker": None, "requires_safety_checker": False}
-        if base.family == "sd1"
-        else {"add_watermarker": False}
-    )
-    try:
-        pipeline = DiffusionPipeline.from_pretrained(
-            base.folder,
-            dtype=torch.float16 if device == "cuda" else torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            **own,
-        ).to(device)
-    except Exception as error:  # files that are broken make their readers raise whatever they stumble on
-        raise SamplingFailed(
-            f"the base model {base.id} cannot be loaded",
-            found=_told(error),
-            fix="get its files again, or free some memory",
-        ) from error
-    put_scheduler(pipeline, scheduler)
-    pipeline.set_progress_bar_config(disable=True)
-    if adapter is not None:
-        weights = safetensors.torch.load(adapter)
-        try:
-            pipeline.load_lora_weights(dict(weights), adapter_name="adapter")
-        except (ValueError, LookupError, RuntimeError) as error:
-            raise _does_not_fit(base, str(error)) from error
-        expected = sum(not name.endswith(".alpha") for name in weights)
-        loaded = sum(_loaded_matrices(part) for part in pipeline.components.values())
-        if loaded != expected:
-            raise _does_not_fit(base, f"{loaded} of {expected} matrices found a place")
-        pipeline.fuse_lora(lora_scale=scale)
-    return pipeline
-
-
-def _loaded_matrices(part: Any) -> int:
-    named = part.named_parameters() if hasattr(part, "named_parameters") else ()
-    return sum(".lora_A." in name or ".lora_B." in name for name, _ in named)
-
-
-def _does_not_fit(base: BaseModel, found: str) -> SamplingFailed:
-    return SamplingFailed(
-        "the adapter does not fit the base model", expected=f"LoRA weights for {base.id}", found=found[:400]
-    )
 
 
 def sample(
@@ -148,7 +76,7 @@ def sample(
             ).images
     except Exception as error:  # layers, devices and memory fail in ways of their own
         raise SamplingFailed(
-            "drawing failed", found=_told(error), fix="ask for fewer pictures at once, or free some memory"
+            "drawing failed", found=told(error), fix="ask for fewer pictures at once, or free some memory"
         ) from error
     _require_pictures(pictures, len(prompts))
     if not np.isfinite(pictures).all():
@@ -176,10 +104,6 @@ def _require_pictures(pictures: Any, count: int) -> None:
             found=found,
             fix="check the base's files",
         )
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:400]
 
 
 def _enlarged(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

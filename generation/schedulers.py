@@ -10,7 +10,8 @@ from typing import Any
 from generation.latent_mark import is_flow
 from provenance.errors import UsageError
 
-DEFAULT = "dpmsolver++"
+DEFAULT, FLOW_DEFAULT = "dpmsolver++", "flow-euler"
+FLOW_FAMILIES = ("sd3",)
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,14 @@ SCHEDULERS: dict[str, Scheduler] = {
     "unipc": Scheduler("UniPCMultistepScheduler"),
     # Distilled from 50 steps, of which it can take no more than there are.
     "lcm": Scheduler("LCMScheduler", {**_UNCLIPPED, "original_inference_steps": 50}, stochastic=True, most_steps=50),
-    "flow-euler": Scheduler("FlowMatchEulerDiscreteScheduler", flow=True),
+    FLOW_DEFAULT: Scheduler("FlowMatchEulerDiscreteScheduler", flow=True),
     "flow-heun": Scheduler("FlowMatchHeunDiscreteScheduler", flow=True),
 }
+
+
+def usual_scheduler(family: str) -> str:
+    """The name of the scheduler that bases of a family are drawn with when nobody asks for another."""
+    return FLOW_DEFAULT if family in FLOW_FAMILIES else DEFAULT
 
 
 def scheduler_fault(name: str, steps: int) -> str | None:

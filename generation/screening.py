@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable
 
 from generation.errors import GenerationError, PromptBlocked
-from generation.sampling import drawing_device
+from generation.loading import drawing_device
 from provenance.files import read_file, write_file
 from provenance.home import Home
 from safety.decision import ERROR_RULE, Decision, failure

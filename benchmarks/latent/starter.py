@@ -15,7 +15,8 @@ import numpy as np
 
 from generation.latent_mark import noise_of_shape
 from generation.latent_mark_inversion import encode
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample
 from provenance.base import resolve_base
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample, usual_guidance
 from provenance.base import resolve_base
 from safety.content import open_content_filter, screen_all_or_refuse
 from safety.policy import STARTER_BASE, Policy, open_policy

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from generation.sampling import Sampling, load_pipeline, sample, usual_guidance
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample, usual_guidance
 from provenance.base import resolve_base
 from safety.content import open_content_filter, screen_all_or_refuse
 from safety.policy import STARTER_BASE, Policy, open_policy

@@ -21,7 +21,8 @@ from generation.audit.latents import latents_of
 from generation.audit.model import AuditedModel
 from generation.audit.score_norm import recorded_norms
 from generation.errors import SamplingFailed
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample
 from generation.screening import PromptKey, screen_prompts
 from provenance.canonical import canonical_json, sha256_hex
 from provenance.files import read_file, write_file

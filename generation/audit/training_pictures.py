@@ -12,7 +12,7 @@ from generation.audit.drawing import Progress, view_of
 from generation.audit.latents import latents_of
 from generation.audit.model import AuditedModel
 from generation.errors import GenerationError
-from generation.sampling import load_pipeline
+from generation.loading import load_pipeline
 from provenance.images import decode_image
 from safety.clip_model import ClipModel
 

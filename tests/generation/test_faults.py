@@ -52,7 +52,8 @@ def lenient_policy(model: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
-    from generation.sampling import load_pipeline, sample
+    from generation.loading import load_pipeline
+    from generation.sampling import sample
     from provenance.base import resolve_base
     from provenance.setup import set_up
 

@@ -23,8 +23,9 @@ from generation.errors import SamplingFailed
 from generation.latent_mark import latent_shape, marked_noise, noise_of_shape
 from generation.latent_mark_inversion import encode, invert
 from generation.latent_mark_reading import DeepReader, deep_reader, read_picture
+from generation.loading import load_pipeline
 from generation.request import GenerationRequest
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.sampling import Sampling, sample
 from provenance.base import BaseModel, resolve_base
 from provenance.credentials import read_credentials
 from provenance.errors import ProvenanceError, RecordError, Unavailable

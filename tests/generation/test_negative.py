@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from generation.errors import PromptBlocked, SamplingFailed
+from generation.loading import load_pipeline
 from generation.order import generate
 from generation.request import GenerationRequest
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.sampling import Sampling, sample
 from generation.screening import PromptKey
 from generation.wanted import Wanted, batches
 from provenance.base import resolve_base

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from generation.errors import GenerationError, LicenceRefused, PromptBlocked, SamplingFailed
+from generation.loading import load_pipeline
 from generation.order import generate
 from generation.request import GenerationRequest
-from generation.sampling import load_pipeline
 from provenance.base import resolve_base
 from provenance.credentials import read_credentials
 from provenance.errors import KeyRefused, ProvenanceError, SignatureError

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from generation.latent_mark import latent_shape
+from generation.loading import load_pipeline
 from generation.order import generate
 from generation.request import GenerationRequest
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.sampling import Sampling, sample
 from generation.schedulers import DEFAULT, SCHEDULERS, put_scheduler
 from provenance.base import resolve_base
 from provenance.errors import UsageError

@@ -17,7 +17,8 @@ from generation.audit.memorisation import Asked, audit_memorisation
 from generation.audit.model import AuditedModel
 from generation.audit.report import REPORT, Audit
 from generation.errors import GenerationError
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample
 from provenance.canonical import sha256_hex
 from provenance.manifest import DatasetManifest
 

@@ -10,7 +10,8 @@ import pytest
 from generation.audit.latents import latents_of, picture_side
 from generation.audit.score_norm import recorded_norms
 from generation.errors import SamplingFailed
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample
 from provenance.base import resolve_base
 from tests.training.conftest import save_tiny_pipeline
 

@@ -9,7 +9,8 @@ from generation.audit.drawing import require_guidance
 from generation.audit.model import AuditedModel
 from generation.audit.score_norm import recorded_norms
 from generation.errors import SamplingFailed
-from generation.sampling import Sampling, load_pipeline, sample
+from generation.loading import load_pipeline
+from generation.sampling import Sampling, sample
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""A base's pipeline on the drawing device, with a scheduler by name and at most one adapter fused into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from generation.errors import SamplingFailed, told
+from generation.schedulers import put_scheduler, usual_scheduler
+
+if TYPE_CHECKING:
+    from provenance.base import BaseModel
+
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+def drawing_device() -> str:
+    """Where pictures are drawn and screened: the accelerator if there is one, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_pipeline(
+    base: BaseModel,
+    adapter: bytes | None,
+    scheduler: str | None = None,
+    scale: float = 1.0,
+    *,
+    precision: str | None = None,
+) -> Any:
+    """Loads the pipeline of a base from its local folder, with a scheduler by name, and puts an adapter on it.
+
+    ``scheduler`` is by default the usual one of the base's family. The adapter arrives as the very bytes that were
+    verified; ``scale`` is its weight. ``precision`` is one of ``PRECISIONS``, by default fp16 on an accelerator and
+    fp32 elsewhere. Raises SamplingFailed when the base cannot be loaded or the adapter does not fit it, and UsageError
+    when the scheduler does not fit.
+    """
+    import torch
+    from diffusers import DiffusionPipeline
+    from diffusers.utils import logging
+    from transformers.utils import logging as transformers_logging
+
+    logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    # What it warns of, keys that fit nothing, is refused below.
+    logging.set_verbosity_error()
+    device = drawing_device()
+    kind = precision or ("fp16" if device == "cuda" else "fp32")
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            base.folder,
+            dtype=getattr(torch, PRECISIONS[kind]),
+            use_safetensors=True,
+            local_files_only=True,
+            **_own_components(base),
+        ).to(device)
+    except Exception as error:  # files that are broken make their readers raise whatever they stumble on
+        raise SamplingFailed(
+            f"the base model {base.id} cannot be loaded",
+            found=told(error),
+            fix="get its files again, or free some memory",
+        ) from error
+    put_scheduler(pipeline, scheduler or usual_scheduler(base.family))
+    pipeline.set_progress_bar_config(disable=True)
+    if adapter is not None:
+        _put_adapter(pipeline, base, adapter, scale)
+    return pipeline
+
+
+def _own_components(base: BaseModel) -> dict[str, Any]:
+    """What a pipeline is given instead of its own: filter and watermark are ours, and some text encoders are absent."""
+    if base.family in ("sd1", "sd2"):
+        return {"safety_checker": None, "requires_safety_checker": False}
+    return {"add_watermarker": False} if base.family == "sdxl" else dict.fromkeys(base.absent)
+
+
+def _put_adapter(pipeline: Any, base: BaseModel, adapter: bytes, scale: float) -> None:
+    import safetensors.torch
+
+    weights = safetensors.torch.load(adapter)
+    try:
+        pipeline.load_lora_weights(dict(weights), adapter_name="adapter")
+    except (AttributeError, ValueError, LookupError, RuntimeError) as error:
+        raise _does_not_fit(base, str(error)) from error
+    expected = sum(not name.endswith(".alpha") for name in weights)
+    loaded = sum(_loaded_matrices(part) for part in pipeline.components.values())
+    if loaded != expected:
+        raise _does_not_fit(base, f"{loaded} of {expected} matrices found a place")
+    pipeline.fuse_lora(lora_scale=scale)
+
+
+def _loaded_matrices(part: Any) -> int:
+    named = part.named_parameters() if hasattr(part, "named_parameters") else ()
+    return sum(".lora_A." in name or ".lora_B." in name for name, _ in named)
+
+
+def _does_not_fit(base: BaseModel, found: str) -> SamplingFailed:
+    return SamplingFailed(
+        "the adapter does not fit the base model", expected=f"LoRA weights for {base.id}", found=found[:400]
+    )
