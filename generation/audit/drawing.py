@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from generation.errors import SamplingFailed
 from generation.loading import load_pipeline
 from generation.sampling import Sampling, sample
 from generation.screening import PromptKey, screen_prompts
-from provenance.canonical import canonical_json, sha256_hex
+from provenance.canonical import Json, canonical_json, sha256_hex
 from provenance.files import read_file, write_file
 from provenance.home import Home
 from safety.clip_model import ClipModel
@@ -83,32 +83,37 @@ class Studio:
 
     def draw(self, model: AuditedModel, draws: Sequence[Draw], progress: Progress) -> Drawn:
         """Draws everything, or takes up what was measured before; raises PromptBlocked before anything is drawn."""
-        screen_prompts([each.prompt for each in draws], self.policy, self._key, self._log)
+        self.require_allowed([each.prompt for each in draws])
         parts, pipeline = [], None
         for start in range(0, len(draws), BATCH):
             batch = draws[start : start + BATCH]
             path = self._work / f"{self._name(model, batch)}.npz"
-            part = _read(path, len(batch))
+            part = read_arrays(path, ARRAYS, len(batch))
             if part is None:
                 pipeline = pipeline or load_pipeline(model.base, model.adapter)
                 part = self._measured(pipeline, model, batch)
-                _write(path, part)
+                write_arrays(path, part)
             parts.append(part)
             progress(start + len(batch), len(draws))
-        return Drawn(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS})
+        return Drawn(**{name: np.concatenate([part[name] for part in parts]) for name in ARRAYS})
 
-    def _measured(self, pipeline: Any, model: AuditedModel, batch: Sequence[Draw]) -> Drawn:
+    def require_allowed(self, prompts: Sequence[str]) -> None:
+        """Raises PromptBlocked at the first prompt that the policy blocks, once that is in the log."""
+        screen_prompts(prompts, self.policy, self._key, self._log)
+
+    def _measured(self, pipeline: Any, model: AuditedModel, batch: Sequence[Draw]) -> dict[str, NDArray[Any]]:
         prompts, seeds = [each.prompt for each in batch], [each.seed for each in batch]
         with recorded_norms(pipeline) as norms:
             pictures = sample(pipeline, prompts, seeds, self.how, model.base.output_scale)
-        blocked = self._screened(prompts, pictures)
+        blocked = self.blocked(prompts, pictures)
         clip, latents = self.clip.images(pictures), latents_of(pipeline, pictures)
         views = np.stack([view_of(picture) for picture in pictures])
         for rows in (clip, latents, views):
             rows[blocked] = 0
-        return Drawn(blocked, clip, latents, np.stack(norms, axis=1), views)
+        kept = (blocked, clip, latents, np.stack(norms, axis=1), views)
+        return dict(zip(ARRAYS, kept, strict=True))
 
-    def _screened(self, prompts: Sequence[str], pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+    def blocked(self, prompts: Sequence[str], pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
         """Which pictures (S,) the policy blocks, each put in the log; raises FilterError when the filter failed."""
         decisions = screen_all_or_refuse(self._filter, pictures)
         for prompt, decision in zip(prompts, decisions, strict=True):
@@ -118,23 +123,22 @@ class Studio:
                 raise FilterError("a picture of this audit cannot be screened", found=decision.reason)
         return np.array([not decision.allowed for decision in decisions])
 
+    def identity(self, model: AuditedModel) -> Json:
+        """Everything but prompt and seed that decides what this studio draws with a model, and sees in it."""
+        return {
+            "base": model.base.digest,
+            "weights": model.weights,
+            "clip": self.clip.digest,
+            "policy": self.policy.digest,
+            "filter": self._filter.digest,
+            "steps": self.how.steps,
+            "guidance": repr(self.how.guidance),
+        }
+
     def _name(self, model: AuditedModel, batch: Sequence[Draw]) -> str:
         """The SHA-256 of everything that decides what is measured of a batch."""
-        return sha256_hex(
-            canonical_json(
-                {
-                    "layout": LAYOUT,
-                    "base": model.base.digest,
-                    "weights": model.weights,
-                    "clip": self.clip.digest,
-                    "policy": self.policy.digest,
-                    "filter": self._filter.digest,
-                    "steps": self.how.steps,
-                    "guidance": repr(self.how.guidance),
-                    "draws": [[each.prompt, str(each.seed)] for each in batch],
-                }
-            )
-        )
+        draws = [[each.prompt, str(each.seed)] for each in batch]
+        return sha256_hex(canonical_json({"layout": LAYOUT, **self.identity(model), "draws": draws}))
 
 
 def view_of(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -156,19 +160,20 @@ def require_guidance(how: Sampling) -> None:
         )
 
 
-def _write(path: Path, part: Drawn) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays by name as one file, whole or not at all."""
     data = io.BytesIO()
-    np.savez(data, **{name: getattr(part, name) for name in ARRAYS})
+    np.savez(data, allow_pickle=False, **arrays)
     write_file(path, data.getvalue())
 
 
-def _read(path: Path, size: int) -> Drawn | None:
-    """What was measured before, or None when it is not there or not whole: then it is measured again."""
+def read_arrays(path: Path, names: Sequence[str], size: int) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file, each of ``size`` rows, or None when it is not there or not whole."""
     if not path.exists():
         return None
     try:
         with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as kept:
-            part = Drawn(**{name: kept[name] for name in ARRAYS})
+            arrays = {name: kept[name] for name in names}
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
         return None
-    return part if all(len(getattr(part, name)) == size for name in ARRAYS) else None
+    return arrays if all(len(each) == size for each in arrays.values()) else None
