@@ -1,47 +1,164 @@
-"""The layers that are trained: LoRA beside the UNet's own, which stay as they are."""
+"""The layers that are trained, beside the base's own, which stay as they are.
+
+LoRA: arXiv:2106.09685. DoRA: arXiv:2402.09353. LoHa: arXiv:2108.06098. LoKr: arXiv:2212.10650, 2309.14859.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from provenance.trigger import is_learned
 from training.config import TrainConfig
 from training.draws import generator
 from training.errors import ConfigError
+from training.inversion import add_trigger
 
 if TYPE_CHECKING:
     import torch
 
+TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
+# What begins as zero, so that a new adapter changes nothing; a magnitude of DoRA begins as the base's own.
+_ZERO = ("lora_B.weight", "hada_w2_b", "lokr_w2", "lokr_w2_b")
+_KEPT = "lora_magnitude_vector"
+# Where a kind drops whole rows of its change, chances of dropping all of them are kept below this.
+_MOST_DROPPED = 1e-9
 
-def add_adapter(unet: Any, config: TrainConfig) -> dict[str, torch.nn.Parameter]:
-    """Adds LoRA layers and gives their parameters by name, in order of name: A drawn by the seed, B zero."""
-    import torch
-    from peft import LoraConfig
 
-    fitting = {name for name, m in unet.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))}
-    unknown = [t for t in config.targets if not any(name == t or name.endswith(f".{t}") for name in fitting)]
-    if unknown:
-        raise ConfigError("the training configuration", tuple(f"`targets`: no layer is called {t!r}" for t in unknown))
-    unet.add_adapter(
-        LoraConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,
-            lora_dropout=config.lora_dropout,
-            target_modules=list(config.targets),
-        )
-    )
-    if config.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
-    unet.train()
-    parameters = {
-        name.replace(".default.", "."): parameter
-        for name, parameter in unet.named_parameters()
-        if parameter.requires_grad
-    }
+@dataclass(frozen=True)
+class Adapted:
+    """One model that gets layers: its component's name, which of its layers, and of what rank and alpha."""
+
+    component: str
+    module: Any
+    targets: tuple[str, ...]
+    rank: int
+    alpha: float
+
+
+def trains_text(config: TrainConfig) -> bool:
+    """Whether steps change what captions are embedded as: then they are embedded at every step."""
+    return config.text_encoder_rank > 0 or is_learned(config.trigger)
+
+
+def add_adapter(family: Any, config: TrainConfig) -> dict[str, torch.nn.Parameter]:
+    """Adds the layers to a base and gives their parameters by name, in order of name; they begin without effect.
+
+    Names begin with the component: ``unet.….to_q.lora_A.weight``. Initial values are drawn by the seed. Raises
+    ConfigError when the base has no such layers.
+    """
+    parts = [*_adapted(family, config)]
+    _check(parts, config)
+    parameters: dict[str, torch.nn.Parameter] = {}
+    for part in parts:
+        parameters |= _inject(part, config)
     for name, parameter in parameters.items():
-        values = torch.zeros(parameter.shape)
-        if ".lora_A." in name:
-            bound = 1 / math.sqrt(math.prod(parameter.shape[1:]))
-            values.uniform_(-bound, bound, generator=generator(config.seed, 0, 0, f"initial {name}"))
-        parameter.data.copy_(values)
+        _begin(name, parameter, config.seed)
+    if is_learned(config.trigger):
+        parameters |= add_trigger(family.pipe, clip_encoders(family), config)
+    if config.gradient_checkpointing:
+        family.denoiser.enable_gradient_checkpointing()
+    family.denoiser.train()
+    if trains_text(config):
+        for encoder in clip_encoders(family).values():
+            if config.gradient_checkpointing:
+                encoder.gradient_checkpointing_enable({"use_reentrant": False})
+            encoder.train()
     return dict(sorted(parameters.items()))
+
+
+def clip_encoders(family: Any) -> dict[str, Any]:
+    """The CLIP text encoders of a base, by component; T5 is not among them."""
+    return {n: e for n, e in family.text_encoders.items() if e is not None and e.config.model_type.startswith("clip")}
+
+
+def _adapted(family: Any, config: TrainConfig) -> Iterator[Adapted]:
+    yield Adapted(family.denoiser_prefix, family.denoiser, config.targets, config.rank, config.alpha)
+    rank = config.text_encoder_rank
+    for component, encoder in clip_encoders(family).items() if rank else ():
+        yield Adapted(component, encoder, TEXT_TARGETS, rank, text_alpha(config))
+
+
+def text_alpha(config: TrainConfig) -> float:
+    """The alpha of text encoders: as large beside their rank as the denoiser's beside its own."""
+    return config.alpha * config.text_encoder_rank / config.rank
+
+
+def _check(parts: list[Adapted], config: TrainConfig) -> None:
+    faults = []
+    if config.kind in ("loha", "lokr") and config.quantise != "none":
+        faults.append(f'`quantise` needs `kind = "lora"` or "dora": layers of {config.kind} need the base as it is')
+    for part in parts:
+        layers = _fitting(part.module)
+        for target in part.targets:
+            found = [layer for name, layer in layers.items() if name == target or name.endswith(f".{target}")]
+            if not found:
+                faults.append(f"`targets`: no layer is called {target!r}")
+            elif config.kind in ("loha", "lokr") and config.lora_dropout:
+                rows = min(layer.weight.shape[0] for layer in found)
+                if config.lora_dropout**rows > _MOST_DROPPED:
+                    most = _MOST_DROPPED ** (1 / rows)
+                    faults.append(f"`lora_dropout` must be at most {most:.2f} for {target!r}, which has {rows} rows")
+    if faults:
+        raise ConfigError("the training configuration", tuple(faults))
+
+
+def _fitting(module: Any) -> dict[str, Any]:
+    import torch
+
+    return {name: m for name, m in module.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))}
+
+
+def _inject(part: Adapted, config: TrainConfig) -> dict[str, torch.nn.Parameter]:
+    from peft import inject_adapter_in_model
+
+    inject_adapter_in_model(_peft_config(part, config), part.module)
+    parameters = {}
+    for name, parameter in part.module.named_parameters():
+        if parameter.requires_grad:
+            # Trained in full precision, whatever the base is kept in.
+            parameter.data = parameter.data.float()
+            parameters[f"{part.component}.{_plain(part, name)}"] = parameter
+    return parameters
+
+
+def _peft_config(part: Adapted, config: TrainConfig) -> Any:
+    from peft import LoHaConfig, LoKrConfig, LoraConfig
+
+    targets, dropout = list(part.targets), config.lora_dropout
+    match config.kind:
+        case "loha":
+            return LoHaConfig(r=part.rank, alpha=part.alpha, rank_dropout=dropout, target_modules=targets)
+        case "lokr":
+            return LoKrConfig(
+                r=part.rank, alpha=part.alpha, rank_dropout=dropout, rank_dropout_scale=True, target_modules=targets
+            )
+        case kind:
+            return LoraConfig(
+                r=part.rank,
+                lora_alpha=part.alpha,
+                lora_dropout=dropout,
+                target_modules=targets,
+                use_dora=kind == "dora",
+            )
+
+
+def _plain(part: Adapted, name: str) -> str:
+    """A parameter's name without PEFT's name of the adapter, and the same in all versions of transformers."""
+    name = name.replace(".default", "").replace(f"{_KEPT}.weight", _KEPT)
+    bare = part.component.startswith("text_encoder") and not name.startswith("text_model.")
+    return f"text_model.{name}" if bare else name
+
+
+def _begin(name: str, parameter: torch.nn.Parameter, seed: int) -> None:
+    import torch
+
+    if name.endswith(_KEPT):
+        return
+    values = torch.zeros(parameter.shape)
+    if not name.endswith(_ZERO):
+        bound = 1 / math.sqrt(math.prod(parameter.shape[1:]))
+        values.uniform_(-bound, bound, generator=generator(seed, 0, 0, f"initial {name}"))
+    parameter.data.copy_(values)

@@ -13,12 +13,15 @@ from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.report import SCREENING
 from provenance.signing import staged
+from provenance.trigger import EMBEDDINGS, is_learned
 from provenance.trust import TrustStore
 from training.attestation import Run, attest
 from training.config import TrainConfig
+from training.kohya import kohya_bytes
+from training.metadata import adapter_metadata, embedding_metadata
 from training.replay_chain import Trail, tensors_body
 from training.screening import TRAINER, Screened
-from training.weights import adapter_bytes, adapter_metadata, kohya_bytes
+from training.weights import adapter_bytes, embedding_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +35,13 @@ SAMPLES = "samples"
 def adapter_files(
     weights: Mapping[str, torch.Tensor], config: TrainConfig, metadata: Mapping[str, str]
 ) -> dict[str, bytes]:
-    """The weights in every layout that is released, by file name."""
+    """The weights in every layout that is released, and the vectors of a learned trigger, by file name."""
     files = {WEIGHTS: adapter_bytes(weights, config, metadata)}
-    return files | ({KOHYA_NAME: kohya_bytes(weights, config, metadata)} if config.kohya else {})
+    if config.kohya:
+        files[KOHYA_NAME] = kohya_bytes(weights, config, metadata)
+    if is_learned(config.trigger):
+        files[EMBEDDINGS] = embedding_bytes(weights, config, embedding_metadata(metadata))
+    return files
 
 
 def write_release(

@@ -8,6 +8,7 @@ from provenance.adapter import STATEMENT, WEIGHTS, AdapterManifest
 from provenance.byproducts import byproducts
 from provenance.canonical import Json, canonical_json, sha256_hex
 from provenance.errors import FormatError
+from provenance.trigger import EMBEDDINGS, is_learned
 from training.config import TrainConfig
 from training.errors import ConfigError, ReplayRefused, ReplayUnavailable
 from training.release import KOHYA_NAME
@@ -83,7 +84,8 @@ def _other_version(found: str) -> ReplayUnavailable:
 
 
 def _check_released(adapter: AdapterManifest, config: TrainConfig, chain: Chain) -> None:
-    expected = {WEIGHTS, KOHYA_NAME} if config.kohya else {WEIGHTS}
+    expected = {WEIGHTS} | ({KOHYA_NAME} if config.kohya else set())
+    expected |= {EMBEDDINGS} if is_learned(config.trigger) else set()
     if set(chain.released) != expected:
         raise FormatError("the replay chain names other files than were released", expected=", ".join(sorted(expected)))
     for name, digest in chain.released.items():

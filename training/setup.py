@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from provenance.base import BaseModel
@@ -64,7 +65,9 @@ def set_up(
     side = picture_side(pipe, config)
     schedule = noise_schedule(pipe, config)
     cache = build_cache(pipe, manifest, side, config, spill, progress)
-    parameters = add_adapter(pipe.unet, config)
+    encoders = {name: part for name, part in pipe.components.items() if name.startswith("text_encoder")}
+    parts = SimpleNamespace(pipe=pipe, denoiser=pipe.unet, denoiser_prefix="unet", text_encoders=encoders)
+    parameters = add_adapter(parts, config)
     optimiser = torch.optim.AdamW(
         parameters.values(),
         lr=config.learning_rate,
