@@ -1,105 +1,135 @@
-"""One batch: which samples, with which noise, at which time; and how far off the UNet was."""
+"""One batch: which samples, with which noise, at which time; and how far off the denoiser was."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from training.cache import Cache
+from training.cache import Cache, Slot
 from training.draws import generator
-from training.pipeline import scale_latents
 
 if TYPE_CHECKING:
     import torch
 
     from training.config import TrainConfig
+    from training.families.protocol import Family
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the UNet is shown and what it should say; tensors on the training device.
+    """What the denoiser is shown and what it should say; tensors on the training device.
 
-    ``noisy`` and ``target`` are ``(B, C, H/8, W/8)``, ``times`` is ``(B,)`` int64, ``embeddings`` is ``(B, L, D)``,
-    ``weights`` is ``(B,)``; ``conditions`` holds SDXL's ``text_embeds (B, P)`` and ``time_ids (B, 6)``, else None.
+    ``clean``, ``noise``, ``noisy`` and ``target`` are ``(B, C, h, w)`` in the denoiser's scale, ``times`` is ``(B,)``,
+    ``embeddings`` is ``(B, L, D)``, ``pooled`` is ``(B, P)`` or None, ``time_ids`` is ``(B, 6)``, ``weights`` is
+    ``(B,)``; ``jitter`` is noise that is shown but not asked for, ``(B, C, h, w)`` or None.
     """
 
+    clean: torch.Tensor
+    noise: torch.Tensor
+    jitter: torch.Tensor | None
     noisy: torch.Tensor
     times: torch.Tensor
     target: torch.Tensor
     embeddings: torch.Tensor
-    conditions: dict[str, torch.Tensor] | None
+    pooled: torch.Tensor | None
+    time_ids: torch.Tensor
     weights: torch.Tensor
 
+    def with_noise(self, family: Family, noise: torch.Tensor) -> Batch:
+        """The same batch under another noise, which the denoiser is then asked for."""
+        shown = noise if self.jitter is None else noise + self.jitter
+        noisy = family.noising.add_noise(self.clean, shown, self.times)
+        return replace(self, noise=noise, noisy=noisy, target=family.noising.target(self.clean, noise, self.times))
 
-def draw_batch(pipe: Any, schedule: Any, cache: Cache, config: TrainConfig, step: int, part: int) -> Batch:
+
+def draw_batch(family: Family, cache: Cache, config: TrainConfig, step: int, part: int) -> Batch:
     """Draws the ``part``-th batch of a step; every number comes from (seed, step, sample) alone."""
     import torch
 
-    latents, noises, times, time_ids = [], [], [], []
     slots = cache.plan(step, part)
-    for slot in slots:
-        mean, deviation = cache.latents(slot.item, slot.view)
-
-        def draw(purpose: str, shape: torch.Size, sample: int = slot.sample) -> torch.Tensor:
-            return torch.randn(shape, generator=generator(config.seed, step, sample, purpose))
-
-        latents.append(mean + deviation * draw("latent", mean.shape))
-        noise = draw("noise", mean.shape)
-        if config.noise_offset:
-            noise = noise + config.noise_offset * draw("offset", torch.Size((mean.shape[0], 1, 1)))
-        noises.append(noise)
-        clock = generator(config.seed, step, slot.sample, "time")
-        times.append(torch.randint(schedule.config.num_train_timesteps, (), generator=clock))
-        time_ids.append(cache.time_ids(slot.item, slot.view))
-
+    samples = [_draw_sample(family, cache, config, step, slot) for slot in slots]
     text = cache.text([slot.row for slot in slots])
-    device = next(pipe.unet.parameters()).device
-    clean, noise = scale_latents(pipe, torch.stack(latents)).to(device), torch.stack(noises).to(device)
-    time = torch.stack(times).to(device)
-    conditions = None
-    if text.pooled is not None:
-        conditions = {"text_embeds": text.pooled.to(device), "time_ids": torch.stack(time_ids).to(device)}
+    device = family.device
+    clean = family.scale_latents(torch.stack([sample.latents for sample in samples])).to(device)
+    noise = torch.stack([sample.noise for sample in samples]).to(device)
+    jitter = torch.stack([sample.jitter for sample in samples]).to(device) if config.input_perturbation else None
+    times = torch.stack([sample.time for sample in samples]).to(device)
     return Batch(
-        noisy=schedule.add_noise(clean, noise, time),
-        times=time,
-        target=_target(schedule, clean, noise, time),
+        clean=clean,
+        noise=noise,
+        jitter=jitter,
+        noisy=clean,
+        times=times,
+        target=noise,
         embeddings=text.embeddings.to(device),
-        conditions=conditions,
-        weights=_weights(schedule, time, config.min_snr_gamma),
-    )
+        pooled=None if text.pooled is None else text.pooled.to(device),
+        time_ids=torch.stack([cache.time_ids(slot.item, slot.view) for slot in slots]).to(device),
+        weights=family.noising.weights(times, config.min_snr_gamma),
+    ).with_noise(family, noise)
 
 
-def batch_loss(pipe: Any, batch: Batch, config: TrainConfig) -> torch.Tensor:
-    """The mean squared error of the UNet's prediction, each sample weighted; a scalar in float32."""
-    import torch
-
-    with torch.autocast(batch.noisy.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
-        predicted = pipe.unet(
-            batch.noisy, batch.times, encoder_hidden_states=batch.embeddings, added_cond_kwargs=batch.conditions
-        ).sample
-    errors = (predicted.float() - batch.target).square().mean(dim=(1, 2, 3))
-    loss: torch.Tensor = (errors * batch.weights).mean()
+def batch_loss(family: Family, batch: Batch, config: TrainConfig) -> torch.Tensor:
+    """The mean squared error of the denoiser's prediction, each sample weighted; a scalar in float32."""
+    if config.adversarial_noise:
+        batch = _hardened(family, batch, config)
+    loss: torch.Tensor = sample_losses(family, batch, config).mean()
     return loss
 
 
-def _target(schedule: Any, clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    kind = schedule.config.prediction_type
-    if kind == "v_prediction":
-        velocity: torch.Tensor = schedule.get_velocity(clean, noise, times)
-        return velocity
-    return noise if kind == "epsilon" else clean
-
-
-def _weights(schedule: Any, times: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Min-SNR weights (arXiv:2303.09556) for what is predicted; ones when gamma is 0."""
+def sample_losses(family: Family, batch: Batch, config: TrainConfig) -> torch.Tensor:
+    """Each sample's weighted mean squared error, ``(B,) float32``."""
     import torch
 
-    if gamma == 0:
-        return torch.ones(len(times), device=times.device)
-    kept: torch.Tensor = schedule.alphas_cumprod.to(times.device)[times]
-    ratio = kept / (1 - kept)
-    capped = ratio.clamp(max=gamma)
-    kind = schedule.config.prediction_type
-    if kind == "epsilon":
-        return capped / ratio.clamp(min=1e-8)
-    return capped / (ratio + 1) if kind == "v_prediction" else capped
+    with torch.autocast(batch.noisy.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+        predicted = family.predict(batch)
+    errors = (predicted.float() - batch.target).square().mean(dim=(1, 2, 3))
+    return errors * batch.weights
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Latents before scaling, noise, and jitter ``(C, h, w)``, and a time; on the CPU."""
+
+    latents: torch.Tensor
+    noise: torch.Tensor
+    jitter: torch.Tensor
+    time: torch.Tensor
+
+
+def _draw_sample(family: Family, cache: Cache, config: TrainConfig, step: int, slot: Slot) -> _Sample:
+    import torch
+
+    mean, deviation = cache.latents(slot.item, slot.view)
+
+    def draw(purpose: str, shape: tuple[int, ...] = tuple(mean.shape)) -> torch.Tensor:
+        return torch.randn(shape, generator=generator(config.seed, step, slot.sample, purpose))
+
+    return _Sample(
+        latents=mean + deviation * draw("latent"),
+        noise=_offset(draw, mean.shape[0], config),
+        jitter=config.input_perturbation * draw("jitter") if config.input_perturbation else torch.empty(0),
+        time=family.noising.draw_time(generator(config.seed, step, slot.sample, "time")),
+    )
+
+
+def _offset(draw: Callable[..., torch.Tensor], channels: int, config: TrainConfig) -> torch.Tensor:
+    """Noise, of which each channel is moved as a whole, so that brightness is learned too (Guttenberg 2023)."""
+    noise = draw("noise")
+    return noise + config.noise_offset * draw("offset", (channels, 1, 1)) if config.noise_offset else noise
+
+
+def _hardened(family: Family, batch: Batch, config: TrainConfig) -> Batch:
+    """The batch under the noise, within ``adversarial_noise`` of the one drawn, that the denoiser errs on most.
+
+    Adversarial training of denoisers (arXiv:2502.17099, 2505.21742): one step along the sign of the loss's gradient
+    (arXiv:1412.6572). What is predicted moves with the noise, as these papers show it must: the mixture is that of the
+    same picture with other noise. This costs one more pass forwards and backwards.
+    """
+    import torch
+
+    noise = batch.noise.detach().requires_grad_()
+    losses = sample_losses(family, batch.with_noise(family, noise), config)
+    (gradient,) = torch.autograd.grad(losses.sum(), noise)
+    with torch.no_grad():
+        return batch.with_noise(family, batch.noise + config.adversarial_noise * gradient.sign())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from training.draws import generator
+from training.families.opening import whole_pipeline
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from training.config import TrainConfig
+    from training.setup import Setup
 
 
 def sample_prompts(config: TrainConfig, captions: list[str]) -> tuple[str, ...]:
@@ -21,24 +23,24 @@ def sample_prompts(config: TrainConfig, captions: list[str]) -> tuple[str, ...]:
     return tuple(distinct[i * len(distinct) // count] for i in range(count))
 
 
-def draw_samples(pipe: Any, prompts: tuple[str, ...], size: int, config: TrainConfig) -> list[Image]:
-    """One picture for each prompt, from the same noise whenever it is called, with the adapter as it is now."""
+def draw_samples(setup: Setup, prompts: tuple[str, ...]) -> list[Image]:
+    """One picture for each prompt, from the same noise whenever it is called, with the adapter as it is now.
+
+    They are drawn by the schedule that is trained on, also where that is not the base's own.
+    """
     import torch
 
-    was_training = pipe.unet.training
-    pipe.unet.eval()
-    try:
-        with torch.autocast(pipe.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            return [
-                pipe(
-                    prompt,
-                    height=size,
-                    width=size,
-                    num_inference_steps=config.sample_steps,
-                    guidance_scale=config.sample_guidance,
-                    generator=generator(config.seed, 0, index, "sample image"),
-                ).images[0]
-                for index, prompt in enumerate(prompts)
-            ]
-    finally:
-        pipe.unet.train(was_training)
+    config, side = setup.config, setup.family.side
+    enabled = config.precision == "bf16"
+    with whole_pipeline(setup.family) as pipe, torch.autocast(setup.device, torch.bfloat16, enabled=enabled):
+        return [
+            pipe(
+                prompt,
+                height=side,
+                width=side,
+                num_inference_steps=config.sample_steps,
+                guidance_scale=config.sample_guidance,
+                generator=generator(config.seed, 0, index, "sample image"),
+            ).images[0]
+            for index, prompt in enumerate(prompts)
+        ]

@@ -23,7 +23,7 @@ from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
-from training import loop, lora, setup
+from training import loop, lora
 from training.config import TrainConfig
 from training.errors import (
     CheckpointError,
@@ -33,8 +33,9 @@ from training.errors import (
     TrainingError,
     TrainingInterrupted,
 )
+from training.families import opening
+from training.families.opening import load_pipeline
 from training.lora import Progress, train
-from training.pipeline import load_pipeline
 
 QUICK = TrainConfig(
     steps=4,
@@ -80,7 +81,7 @@ def test_diffusers_loads_the_adapter_and_draws_something_else(
 ) -> None:
     base = request.getfixturevalue(kind)
     run(base=base)
-    pipe = load_pipeline(base, "cpu")
+    pipe = load_pipeline(base)
 
     def draw() -> torch.Tensor:
         noise = torch.Generator().manual_seed(1)
@@ -99,9 +100,9 @@ def test_what_diffusers_loads_is_what_was_trained_though_alpha_is_not_the_rank(
     run: Train, sd1_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     trained: list[Any] = []
-    monkeypatch.setattr(setup, "load_pipeline", lambda *args: trained.append(load_pipeline(*args)) or trained[0])
+    monkeypatch.setattr(opening, "load_pipeline", lambda *args: trained.append(load_pipeline(*args)) or trained[0])
     run()
-    loaded = load_pipeline(sd1_base, "cpu")
+    loaded = load_pipeline(sd1_base)
     loaded.load_lora_weights(str(tmp_path / "squares" / "adapter"), weight_name=file)
     noise = torch.Generator().manual_seed(2)
     latents, words = torch.randn(1, 4, 8, 8, generator=noise), torch.randn(1, 77, 32, generator=noise)
@@ -127,7 +128,7 @@ def test_the_kohya_file_names_every_layer_as_comfyui_looks_for_it(
 ) -> None:
     run(base=sdxl_base)
     weights = load_file(tmp_path / "squares" / "adapter" / "kohya.safetensors")
-    unet = load_pipeline(sdxl_base, "cpu").unet
+    unet = load_pipeline(sdxl_base).unet
     layers = [name for name, module in unet.named_modules() if name.endswith(QUICK.targets)]
     expected = {
         f"lora_unet_{layer.replace('.', '_')}.{part}"
@@ -361,7 +362,7 @@ def test_convolutions_and_feed_forward_layers_can_be_trained_too(
     run: Train, sd1_base: BaseModel, tmp_path: Path
 ) -> None:
     run(replace(QUICK, targets=("to_q", "ff.net.0.proj", "conv1", "conv_shortcut")))
-    pipe = load_pipeline(sd1_base, "cpu")
+    pipe = load_pipeline(sd1_base)
     pipe.load_lora_weights(str(tmp_path / "squares" / "adapter"), weight_name="adapter.safetensors")
     adapted = {name for name, module in pipe.unet.named_modules() if hasattr(module, "lora_A")}
     assert {name.rsplit(".", 1)[1] for name in adapted} == {"to_q", "proj", "conv1", "conv_shortcut"}
