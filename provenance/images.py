@@ -25,6 +25,7 @@ SUFFIXES = {
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",
 }
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,40 @@ def inspect_image(data: bytes, name: str) -> ImageInfo:
 
 def decode_image(data: bytes, name: str) -> Image:
     """Decodes to upright RGB: EXIF orientation applied, transparency laid over white; raises ImageRefused."""
+    return decode_layers(data, name)[0]
+
+
+def decode_layers(data: bytes, name: str) -> tuple[Image, Image | None]:
+    """Decodes as `decode_image` does, and gives the alpha channel (mode L) beside it, or None where there is none."""
     from PIL import Image as Pillow
     from PIL import ImageOps
 
     with _pillow_errors(name):
         image = ImageOps.exif_transpose(_decode(data, name))
-        if image.has_transparency_data:
-            layer = image.convert("RGBA")
-            image = Pillow.new("RGBA", layer.size, (255, 255, 255, 255))
-            image.alpha_composite(layer)
-        return image.convert("RGB")
+        if not image.has_transparency_data:
+            return image.convert("RGB"), None
+        layer = image.convert("RGBA")
+        over_white = Pillow.new("RGBA", layer.size, (255, 255, 255, 255))
+        over_white.alpha_composite(layer)
+        return over_white.convert("RGB"), layer.getchannel("A")
+
+
+def upright_size(data: bytes, name: str) -> tuple[int, int]:
+    """Height and width in px once EXIF orientation is applied, from the header alone; raises ImageRefused."""
+    with _pillow_errors(name):
+        image = _open(data, name)
+        turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _decode(data: bytes, name: str) -> Image:
+    image = _open(data, name)
+    with _pillow_errors(name):
+        image.load()
+    return image
+
+
+def _open(data: bytes, name: str) -> Image:
     from PIL import Image as Pillow
 
     if len(data) > MAX_BYTES:
@@ -73,7 +95,6 @@ def _decode(data: bytes, name: str) -> Image:
         frames = getattr(image, "n_frames", 1)
         if frames != 1:
             raise ImageRefused(f"{printable(name)} is animated", expected="one still picture", found=f"{frames} frames")
-        image.load()
     return image
 
 

@@ -1,39 +1,30 @@
 """What the frozen parts of the base make of the dataset, computed once: latents and text embeddings.
 
-Latents are kept as mean and deviation, so that every step can sample them anew. They never lie in a file that has a
-name: a large cache goes into an unnamed temporary file, so nobody can exchange what was verified.
+Latents are kept as mean and deviation, so that every step can sample them anew.
 """
 
 from __future__ import annotations
 
-import math
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from training.buckets import Sides, sides_of
 from training.data import read_views
 from training.draws import draw_seed, generator
-from training.pipeline import encode_caption, encode_pixels
+from training.families.protocol import Embedded, Family
+from training.masks import latent_mask
+from training.storage import empty_tensor
 from training.stream import Stream
+from training.tags import arrange_captions
 
 if TYPE_CHECKING:
     import torch
 
     from provenance.manifest import DatasetManifest
     from training.config import TrainConfig
-
-IN_MEMORY_BYTES = 1 << 30
-
-
-@dataclass(frozen=True)
-class Text:
-    """Captions as the denoiser takes them, ``(N, L, D)`` and, for SDXL, pooled ``(N, P)``; float32."""
-
-    embeddings: torch.Tensor
-    pooled: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +39,12 @@ class Shelf:
     deviations: torch.Tensor
     time_ids: torch.Tensor
     masks: torch.Tensor | None = None
+
+    def put(self, index: int, views: Shelf) -> None:
+        """Fills the place of one item with its views."""
+        self.means[index], self.deviations[index], self.time_ids[index] = views.means, views.deviations, views.time_ids
+        if self.masks is not None and views.masks is not None:
+            self.masks[index] = views.masks
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Cache:
     places: tuple[tuple[int, int], ...]
     rows: tuple[tuple[int, ...], ...]
     captions: tuple[str, ...]
-    texts: Text
+    texts: Embedded
     stream: Stream
 
     def __len__(self) -> int:
@@ -101,8 +98,9 @@ class Cache:
         shelf, _ = self.places[item]
         view = draw_seed(config.seed, step, sample, "which view") % self.shelves[shelf].means.shape[1]
         drop = torch.rand((), generator=generator(config.seed, step, sample, "caption")) < config.caption_dropout
-        row = self.without_caption if drop else self.rows[item][0]
-        return Slot(sample, item, view, row)
+        rows = self.rows[item]
+        row = rows[draw_seed(config.seed, step, sample, "which order") % len(rows)]
+        return Slot(sample, item, view, self.without_caption if drop else row)
 
     def latents(self, item: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation of a view's latents, ``(C, h, w) float32`` before scaling."""
@@ -119,10 +117,10 @@ class Cache:
         shelf, index = self._place(item)
         return shelf.time_ids[index, view]
 
-    def text(self, rows: Sequence[int]) -> Text:
+    def text(self, rows: Sequence[int]) -> Embedded:
         """What the text encoders made of some captions, by their rows."""
         pooled = self.texts.pooled
-        return Text(self.texts.embeddings[list(rows)], None if pooled is None else pooled[list(rows)])
+        return Embedded(self.texts.embeddings[list(rows)], None if pooled is None else pooled[list(rows)])
 
     def _place(self, item: int) -> tuple[Shelf, int]:
         shelf, index = self.places[item]
@@ -130,60 +128,79 @@ class Cache:
 
 
 def build_cache(
-    pipe: Any,
+    family: Family,
     manifest: DatasetManifest,
-    size: int,
     config: TrainConfig,
     spill: Path,
     progress: Callable[[int, int], None],
 ) -> Cache:
     """Reads, decodes and encodes every item once; ``spill`` is the folder for a cache that outgrows memory."""
-    import torch
-
     records = manifest.records
-    captions = sorted({record.caption for record in records})
-    texts = _encode_text(pipe, captions, spill)
-    row = {caption: i for i, caption in enumerate(captions)}
-
-    means = deviations = torch.empty(0)
-    time_ids = torch.empty(len(records), config.views, 6)
-    for item, record in enumerate(records):
-        views = read_views(manifest, record, item, size, config)
-        mean, deviation = encode_pixels(pipe, torch.stack([view.pixels for view in views]))
-        if item == 0:
-            shape = (len(records), *mean.shape)
-            means, deviations = _storage(shape, spill), _storage(shape, spill)
-        means[item], deviations[item] = mean, deviation
-        time_ids[item] = torch.tensor([view.time_ids for view in views])
-        progress(item + 1, len(records))
+    captions = arrange_captions([record.caption for record in records], config)
+    texts = _encode_text(family, captions.rows, spill)
+    sides = sides_of(manifest, family.side, config, multiple=family.multiple)
+    groups = {each: [item for item, own in enumerate(sides) if own == each] for each in sorted(set(sides))}
+    places = {item: (shelf, index) for shelf, items in enumerate(groups.values()) for index, item in enumerate(items)}
+    encoder, done, shelves = _Encoder(family, manifest, config, spill), 0, []
+    for each, items in groups.items():
+        shelves.append(encoder.shelf(each, items, lambda count, done=done: progress(done + count, len(records))))
+        done += len(items)
     return Cache(
         config=config,
-        shelves=(Shelf(means, deviations, time_ids),),
-        places=tuple((0, item) for item in range(len(records))),
-        rows=tuple((row[record.caption],) for record in records),
-        captions=(*captions, ""),
+        shelves=tuple(shelves),
+        places=tuple(places[item] for item in range(len(records))),
+        rows=captions.of_item,
+        captions=captions.rows,
         texts=texts,
-        stream=Stream((tuple(range(len(records))),), config.seed, config.batch_size),
+        stream=Stream(tuple(tuple(items) for items in groups.values()), config.seed, config.batch_size),
     )
 
 
-def _encode_text(pipe: Any, captions: list[str], spill: Path) -> Text:
-    first, nothing = encode_caption(pipe, captions[0])
-    embeddings = _storage((len(captions) + 1, *first.embedding.shape), spill)
-    pooled = None if first.pooled is None else _storage((len(captions) + 1, *first.pooled.shape), spill)
-    for row, caption in enumerate(chain((encode_caption(pipe, text)[0] for text in captions), [nothing])):
-        embeddings[row] = caption.embedding
-        if pooled is not None and caption.pooled is not None:
-            pooled[row] = caption.pooled
-    return Text(embeddings, pooled)
+@dataclass(frozen=True)
+class _Encoder:
+    """The autoencoder at work on a dataset."""
+
+    family: Family
+    manifest: DatasetManifest
+    config: TrainConfig
+    spill: Path
+
+    def shelf(self, sides: Sides, items: Sequence[int], progress: Callable[[int], None]) -> Shelf:
+        """Encodes items that are shown at the same sides."""
+        first = self._encode(items[0], sides)
+        shelf = self._room(len(items), first)
+        for index, item in enumerate(items):
+            shelf.put(index, first if index == 0 else self._encode(item, sides))
+            progress(index + 1)
+        return shelf
+
+    def _encode(self, item: int, sides: Sides) -> Shelf:
+        """One item's views, without the first dimension."""
+        import torch
+
+        views = read_views(self.manifest, self.manifest.records[item], item, sides, self.config)
+        mean, deviation = self.family.encode_pixels(torch.stack([view.pixels for view in views]))
+        alphas = [view.alpha for view in views if view.alpha is not None]
+        masks = latent_mask(torch.stack(alphas), mean.shape[-2:], self.config.mask_floor) if alphas else None
+        return Shelf(mean, deviation, torch.tensor([view.time_ids for view in views]).float(), masks)
+
+    def _room(self, count: int, like: Shelf) -> Shelf:
+        means, deviations = (empty_tensor((count, *like.means.shape), self.spill) for _ in range(2))
+        masks = None if like.masks is None else empty_tensor((count, *like.masks.shape), self.spill)
+        return Shelf(means, deviations, empty_tensor((count, *like.time_ids.shape), self.spill), masks)
 
 
-def _storage(shape: tuple[int, ...], spill: Path) -> torch.Tensor:
-    import numpy as np
+def _encode_text(family: Family, captions: Sequence[str], spill: Path) -> Embedded:
+    """The captions' embeddings by row; the last row is no caption at all, as guidance takes it."""
     import torch
 
-    if 4 * math.prod(shape) <= IN_MEMORY_BYTES:
-        return torch.empty(shape)
-    spill.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=spill) as file:
-        return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=shape))
+    with torch.no_grad():
+        nothing = family.embed_nothing()
+        embeddings = empty_tensor((len(captions), *nothing.embeddings.shape[1:]), spill)
+        pooled = None if nothing.pooled is None else empty_tensor((len(captions), *nothing.pooled.shape[1:]), spill)
+        # One at a time: in larger batches the last bits of a row depend on the rows beside it.
+        for row, caption in enumerate(chain((family.embed([text]) for text in captions[:-1]), [nothing])):
+            embeddings[row] = caption.embeddings[0]
+            if pooled is not None and caption.pooled is not None:
+                pooled[row] = caption.pooled[0]
+    return Embedded(embeddings, pooled)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provenance.images import decode_image
+from provenance.images import decode_layers
+from training.buckets import Sides
 from training.draws import generator
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
     from provenance.manifest import DatasetManifest
     from provenance.records import Record
@@ -18,45 +20,61 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """One crop of one picture: pixels ``(3, H, W) float32`` in [-1, 1], and where they were, for SDXL's time ids."""
+    """One crop of one picture: pixels ``(3, H, W) float32`` in [-1, 1], and where they were, for SDXL's time ids.
+
+    ``alpha (H, W) float32`` in 0…1 is how much each pixel counts where the loss is masked, else None.
+    """
 
     pixels: torch.Tensor
     original_size: tuple[int, int]
     crop_top_left: tuple[int, int]
+    alpha: torch.Tensor | None = None
 
     @property
     def time_ids(self) -> list[int]:
-        """Original height and width, crop top and left, target height and width, in px."""
+        """Original height and width, crop top and left in the resized picture, target height and width, in px."""
         return [*self.original_size, *self.crop_top_left, *self.pixels.shape[1:]]
 
 
-def read_views(manifest: DatasetManifest, record: Record, item: int, size: int, config: TrainConfig) -> list[View]:
+def read_views(manifest: DatasetManifest, record: Record, item: int, sides: Sides, config: TrainConfig) -> list[View]:
     """Decodes an item once, from the very bytes whose digest was verified, and cuts its views.
 
-    The shortest side is resized to ``size`` px (Lanczos), then a square is cut out of the middle, or at a place that
-    (seed, item, view) draws; the same draw decides on mirroring.
+    The picture is resized (Lanczos) to just cover ``sides``, then cut to them in the middle, or at a place that
+    (seed, item, view) draws; the same draw decides on mirroring. A picture with fewer pixels is enlarged. Transparency
+    is laid over white, as it is when pictures are screened: nothing is learned that nobody could see.
     """
-    import numpy as np
     import torch
-    from PIL import Image
+    from PIL import Image as Pillow
 
-    picture = decode_image(manifest.read(record), record.path)
+    picture, alpha = decode_layers(manifest.read(record), record.path)
     height, width = picture.height, picture.width
-    scale = size / min(height, width)
-    shape = (max(size, round(height * scale)), max(size, round(width * scale)))
-    resized = picture.resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.asarray(resized, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0
+    scale = max(sides[0] / height, sides[1] / width)
+    shape = (max(sides[0], round(height * scale)), max(sides[1], round(width * scale)))
+    resized = picture.resize((shape[1], shape[0]), Pillow.Resampling.LANCZOS)
+    layers = _tensor(resized).permute(2, 0, 1) / 127.5 - 1.0
+    if config.mask == "alpha":
+        opaque = Pillow.new("L", (shape[1], shape[0]), 255)
+        counted = opaque if alpha is None else alpha.resize((shape[1], shape[0]), Pillow.Resampling.BILINEAR)
+        layers = torch.cat([layers, _tensor(counted)[None] / 255])
 
+    free = (shape[0] - sides[0], shape[1] - sides[1])
     views = []
     for view in range(config.views):
         draw = generator(config.seed, item, view, "view")
-        free = (shape[0] - size, shape[1] - size)
         if config.crop == "random":
             top, left = (int(torch.randint(f + 1, (), generator=draw)) for f in free)
         else:
             top, left = (f // 2 for f in free)
-        crop = pixels[:, top : top + size, left : left + size]
+        crop = layers[:, top : top + sides[0], left : left + sides[1]]
         if config.flip and bool(torch.randint(2, (), generator=draw)):
-            crop = crop.flip(2)
-        views.append(View(crop.contiguous(), (height, width), (top, left)))
+            crop, left = crop.flip(2), free[1] - left
+        cut = crop[3].contiguous() if len(crop) > 3 else None
+        views.append(View(crop[:3].contiguous(), (height, width), (top, left), cut))
     return views
+
+
+def _tensor(picture: Image) -> torch.Tensor:
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.array(picture, dtype=np.float32))
