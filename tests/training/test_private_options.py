@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from provenance.errors import UsageError
+from training.private_options import parse_dp
+
+
+def test_epsilon_delta_and_clip_become_settings() -> None:
+    assert parse_dp("epsilon=8,delta=1e-6,clip=0.5") == {"dp_epsilon": 8.0, "dp_delta": 1e-6, "dp_clip": 0.5}
+    assert parse_dp(" clip = 2 , epsilon = 3 ") == {"dp_epsilon": 3.0, "dp_delta": 1e-5, "dp_clip": 2.0}
+
+
+def test_delta_has_a_usual_value_and_clip_that_of_the_configuration() -> None:
+    assert parse_dp("epsilon=8") == {"dp_epsilon": 8.0, "dp_delta": 1e-5}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "8", "epsilon", "epsilon=", "epsilon=lots", "eps=8", "epsilon=8,", "epsilon=8,epsilon=9", "epsilon=8;clip=1"],
+)
+def test_other_texts_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_dp(text)
+    assert "epsilon=8,delta=1e-5,clip=1" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["delta=1e-5", "epsilon=0", "epsilon=-1"])
+def test_no_epsilon_is_no_privacy(text: str) -> None:
+    with pytest.raises(UsageError, match="needs an epsilon above 0"):
+        parse_dp(text)
