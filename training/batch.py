@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,13 @@ class Batch:
 
 def draw_batch(family: Family, cache: Cache, config: TrainConfig, step: int, part: int) -> Batch:
     """Draws the ``part``-th batch of a step; every number comes from (seed, step, sample) alone."""
+    return make_batch(family, cache, config, step, cache.plan(step, part))
+
+
+def make_batch(family: Family, cache: Cache, config: TrainConfig, step: int, slots: Sequence[Slot]) -> Batch:
+    """The batch of some slots, whose pictures have one size."""
     import torch
 
-    slots = cache.plan(step, part)
     samples = [_draw_sample(family, cache, config, step, slot) for slot in slots]
     text = cache.text([slot.row for slot in slots])
     device = family.device

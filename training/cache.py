@@ -89,9 +89,10 @@ class Cache:
         """What the ``part``-th batch of a step shows: pictures of one size; all of it follows from the seed."""
         config = self.config
         items = self.stream.batch(step * config.accumulate + part)
-        return [self._slot(step, part * config.batch_size + place, item) for place, item in enumerate(items)]
+        return [self.slot(step, part * config.batch_size + place, item) for place, item in enumerate(items)]
 
-    def _slot(self, step: int, sample: int, item: int) -> Slot:
+    def slot(self, step: int, sample: int, item: int) -> Slot:
+        """One place of a batch that shows an item: its view and caption follow from seed, step and sample."""
         import torch
 
         config = self.config
