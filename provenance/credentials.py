@@ -1,8 +1,8 @@
 """Content Credentials: the C2PA manifest that a picture carries, written and read with c2pa-python.
 
-The manifest says: created by a trained model, watermarked (the soft binding names the payload), our own assertion,
-which names the ledger, the record, the adapter and the pixels, and what the safety filters decided. Nothing is
-fetched from any network: remote manifests and OCSP are off, and so are thumbnails.
+The manifest says: created by a trained model, or opened and edited by one; watermarked (the soft binding names the
+payload); our own assertion, which names the ledger, the record, the adapter and the pixels; and what the safety filters
+decided. Nothing is fetched from any network: remote manifests and OCSP are off, and so are thumbnails.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from provenance.c2pa_context import context
 from provenance.canonical import Json
 from provenance.decisions import SAFETY_LABEL, claim_of, read_claim
 from provenance.errors import CredentialsError
+from provenance.ingredient import Ingredient
 from provenance.latent_entry import LATENT_ALGORITHM
 from provenance.placement import is_placement
 from provenance.record import Origin
 
 if TYPE_CHECKING:
-    import c2pa
-
     from safety.decision import Decision
 
 ASSERTION_LABEL = "org.prov.image"
 SOFT_BINDING_LABEL = "c2pa.soft-binding"
 ACTIONS_LABEL = "c2pa.actions.v2"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+COMPOSITE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+SOURCE_TYPES = (SOURCE_TYPE, COMPOSITE_TYPE)
 GENERATOR = "prov"
 STORE_TYPE = "application/c2pa"
 # `dwtDctSvd` was written with another error-correcting code until 0.1.0.
@@ -170,13 +172,15 @@ def sign_image(
     title: str,
     latent_binding: bool = False,
     decisions: Sequence[Decision] = (),
+    ingredient: Ingredient | None = None,
 ) -> SignedImage:
     """Embeds signed credentials in a PNG, JPEG or WebP file; pixels stay as they are.
 
     ``soft_binding`` is the algorithm's name (``soft_binding_algorithm``); its value is the payload. The manifest's own
     name ends with it, ``urn:c2pa:UUID:prov-PAYLOAD`` (C2PA 2.2, 8.1), so that a name alone leads to the record. With
     ``latent_binding`` a second soft binding says that the initial noise carries the payload too. ``decisions`` of the
-    safety filters become an assertion of their own. Raises CredentialsError.
+    safety filters become an assertion of their own. ``ingredient`` is the picture that this one was made from. Raises
+    CredentialsError.
     """
     import c2pa
 
@@ -186,7 +190,7 @@ def sign_image(
         "title": title,
         "format": media_type,
         "assertions": [
-            {"label": ACTIONS_LABEL, "data": {"actions": _actions()}},
+            {"label": ACTIONS_LABEL, "data": {"actions": _actions(ingredient)}},
             *(
                 {
                     "label": SOFT_BINDING_LABEL,
@@ -200,7 +204,9 @@ def sign_image(
     }
     output = io.BytesIO()
     try:
-        with _context(b"") as context, c2pa.Builder(json.dumps(manifest), context=context) as builder:
+        with context() as unfetched, c2pa.Builder(json.dumps(manifest), context=unfetched) as builder:
+            if ingredient is not None:
+                ingredient.add_to(builder)
             algorithm = c2pa.C2paSigningAlg.ES256
             with c2pa.Signer.from_callback(issuer.sign, algorithm, issuer.certificates_pem.decode()) as signer:
                 store = builder.sign(signer, media_type, io.BytesIO(image), output)
@@ -224,8 +230,8 @@ def read_credentials(
     import c2pa
 
     try:
-        with _context(anchors_pem) as context:
-            reader = c2pa.Reader.try_create(media_type, io.BytesIO(image), manifest, context=context)
+        with context(anchors_pem) as unfetched:
+            reader = c2pa.Reader.try_create(media_type, io.BytesIO(image), manifest, context=unfetched)
             if reader is None:
                 return Credentials("absent")
             with reader:
@@ -245,7 +251,7 @@ def named_bindings(manifest: bytes) -> tuple[tuple[str, str], ...]:
     import c2pa
 
     try:
-        with _context(b"") as context, c2pa.Reader(STORE_TYPE, io.BytesIO(manifest), context=context) as reader:
+        with context() as unfetched, c2pa.Reader(STORE_TYPE, io.BytesIO(manifest), context=unfetched) as reader:
             report = json.loads(reader.json())
     except c2pa.C2paError as error:
         raise CredentialsError("this is not a C2PA manifest store", found=_printable(str(error))) from error
@@ -264,7 +270,9 @@ def _interpret(report: Json, forgiven: frozenset[str]) -> Credentials:
     active = results.get("activeManifest") or {}
     codes = [entry.get("code", "") for entry in active.get("failure", [])]
     for delta in results.get("ingredientDeltas") or []:
-        codes += [entry.get("code", "") for entry in (delta.get("validationDeltas") or {}).get("failure", [])]
+        changed = [entry.get("code", "") for entry in (delta.get("validationDeltas") or {}).get("failure", [])]
+        # Who signed what this picture was made from, and until when that counts, says nothing of this one's signer.
+        codes += [code for code in changed if code not in (UNTRUSTED, EXPIRED)]
     failures = sorted({_printable(code) for code in codes} - forgiven)
     signed = any(entry.get("code") == SIGNED for entry in active.get("success", []))
     intact = signed and report.get("validation_state") in ("Valid", "Trusted", *(["Invalid"] if forgiven else []))
@@ -332,29 +340,20 @@ def _source_type(assertions: list[Json]) -> str | None:
     for assertion in assertions:
         if str(assertion.get("label", "")).startswith("c2pa.actions") and isinstance(assertion.get("data"), dict):
             for action in assertion["data"].get("actions", []):
-                if isinstance(action, dict) and action.get("action") == "c2pa.created":
+                if isinstance(action, dict) and action.get("action") in ("c2pa.created", "c2pa.edited"):
                     return str(action.get("digitalSourceType"))
     return None
 
 
-def _actions() -> list[Json]:
+def _actions(ingredient: Ingredient | None) -> list[Json]:
+    """What was done (C2PA 2.2, 18.15): a picture is either created, or opened and then edited."""
     agent = {"name": GENERATOR, "version": _version()}
-    return [
-        {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE, "softwareAgent": agent},
-        {"action": "c2pa.watermarked.bound", "softwareAgent": agent},
-    ]
-
-
-def _context(anchors_pem: bytes) -> c2pa.Context:
-    import c2pa
-
-    settings: Json = {
-        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True},
-        "builder": {"thumbnail": {"enabled": False}},
-    }
-    if anchors_pem:
-        settings["trust"] = {"trust_anchors": anchors_pem.decode()}
-    return c2pa.Context(c2pa.Settings.from_dict(settings))
+    made: list[Json] = [{"action": "c2pa.created", "digitalSourceType": SOURCE_TYPE, "softwareAgent": agent}]
+    if ingredient is not None:
+        source_type = COMPOSITE_TYPE if ingredient.kept else SOURCE_TYPE
+        edited: Json = {"action": "c2pa.edited", "digitalSourceType": source_type, "softwareAgent": agent}
+        made = [{**ingredient.opened(), "softwareAgent": agent}, edited]
+    return [*made, {"action": "c2pa.watermarked.bound", "softwareAgent": agent}]
 
 
 def _version() -> str:

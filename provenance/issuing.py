@@ -14,6 +14,7 @@ from provenance.decisions import read_decisions, require_allowed
 from provenance.errors import UsageError
 from provenance.files import write_file
 from provenance.images import SUFFIXES, decode_image
+from provenance.ingredient import Ingredient
 from provenance.journal import Journal
 from provenance.moments import format_moment, utc_now
 from provenance.record import ImageRecord, Origin, build_record, pixels_digest
@@ -29,7 +30,8 @@ JPEG_QUALITY = 95
 class Making:
     """How one picture was made, as its record tells it.
 
-    ``safety`` holds decision records that allowed it (``Decision.to_json``), ``watermark`` is ``watermark_entry``.
+    ``safety`` holds decision records that allowed it (``Decision.to_json``), ``watermark`` is ``watermark_entry``,
+    ``ingredient`` is the picture that it was made from.
     """
 
     generator: str
@@ -37,6 +39,7 @@ class Making:
     parameters: Mapping[str, Any]
     safety: tuple[Json, ...]
     watermark: Json
+    ingredient: Ingredient | None = None
 
 
 def issue_image(
@@ -81,6 +84,7 @@ def issue_image(
         latent_binding="latent" in making.watermark,
         title=path.name,
         decisions=decisions,
+        ingredient=making.ingredient,
     )
     record = build_record(
         signed.data,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.canonical import sha256_hex
-from provenance.credentials import SOURCE_TYPE, Credentials, ProvAssertion, read_credentials, soft_binding_algorithm
+from provenance.credentials import SOURCE_TYPES, Credentials, ProvAssertion, read_credentials, soft_binding_algorithm
 from provenance.files import read_file
 from provenance.images import MAX_BYTES, decode_image, inspect_image
 from provenance.ledger.view import namespace_of
@@ -164,7 +164,7 @@ def _check_claim(picture: Picture, trace: Trace, claim: ProvAssertion, findings:
     latent = trace.credentials.latent_binding
     if latent is not None and latent[1] != claim.payload:
         faults.append(f"the soft binding of the initial noise names {latent[1]}, the assertion {claim.payload}")
-    if trace.credentials.source_type != SOURCE_TYPE:
+    if trace.credentials.source_type not in SOURCE_TYPES:
         faults.append("the credentials do not say that a model made the picture")
     if trace.payload is not None and trace.payload.hex != claim.payload:
         faults.append(f"the watermark says {trace.payload.hex}, the credentials {claim.payload}")
