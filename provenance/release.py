@@ -9,6 +9,7 @@
                                         weights, unless the maker publishes in clear
     dataset/records.jsonl, dataset/croissant.json, dataset.dsse.json, dataset.sig, dataset/screening.json if it has one
     dataset/data/…                      the training pictures, if the maker publishes them
+    evaluation.dsse.json, evaluation.pem    figures that somebody signed, where they lay beside the adapter
     issuer.pem                          certificates of both signers
 
 The folder's CID is minted with the token, so nothing in it can change afterwards.
@@ -29,6 +30,7 @@ from provenance import adapter, manifest
 from provenance.adapter import AdapterManifest, verify_adapter
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.errors import AdapterError, FormatError, KeyRefused
+from provenance.evaluation import ENVELOPE, SignedEvaluation, carried_evaluation, verify_evaluation
 from provenance.files import read_file, write_chunks
 from provenance.home import Home
 from provenance.ledger.accounts import KeystoreAccount
@@ -42,7 +44,7 @@ from provenance.statement import is_digest
 from provenance.stores import add_tree
 from provenance.stores.protocol import BlockStore
 from provenance.trust import TrustStore
-from provenance.unixfs import BlockSource, read_path, stream_path
+from provenance.unixfs import BlockSource, list_directory, read_path, stream_path
 
 TYPE_OPEN, TYPE_SEALED = "urn:prov:release:v1", "urn:prov:release:v2"
 INDEX, TERMS, TERMS_TYPE = "release.json", "terms.json", "urn:prov:terms:v2"
@@ -68,6 +70,15 @@ class Release:
     def stream(self, name: str) -> Iterator[bytes]:
         """The same in pieces, so that no more than one is in memory."""
         return stream_path(self.store, self.cid, name, limit=2 * MAX_WEIGHTS)
+
+    def evaluation(self, trust: TrustStore, *, weights: str) -> SignedEvaluation | None:
+        """The figures that were published with it, verified; None when there are none.
+
+        Raises what ``verify_evaluation`` raises, or what the store raises.
+        """
+        if ENVELOPE not in list_directory(self.store, self.cid):
+            return None
+        return verify_evaluation(self.read, trust, weights=weights)
 
 
 def publish_release(
@@ -106,6 +117,7 @@ def publish_release(
         return known
     terms_file = canonical_json(dict(terms or {}))
     files = _files(made, dataset, dataset_release, adapter_release, terms_file)
+    files |= carried_evaluation(adapter_release, trust, weights=made.weights_digest)
     if include_data:
         files |= {manifest.TREE + r.path: dataset_release / manifest.TREE / r.path for r in dataset.records}
     if sealed:
