@@ -116,6 +116,14 @@ def base_digest(folder: Path) -> str:
     return sha256_hex(canonical_json([{"name": name, "sha256": _file_digest(folder / name)} for name in files]))
 
 
+def weight_files(base: BaseModel, component: str) -> list[Path]:
+    """The safetensors files of a component's weights, none where the base does without it; raises BaseRefused."""
+    part = base.folder / component
+    if component not in WEIGHT_STEMS or not part.is_dir():
+        return []
+    return [part / name for name in _weights(part, WEIGHT_STEMS[component]) if name.endswith(".safetensors")]
+
+
 def _describe(identifier: str, folder: Path, output_scale: int) -> BaseModel:
     return BaseModel(identifier, folder, _family(folder), base_digest(folder), output_scale)
 

@@ -7,6 +7,7 @@ Format: 8 bytes little-endian header length, a JSON header, then the tensors' by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from provenance.canonical import parse_json
@@ -19,6 +20,10 @@ BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
+
+
+# By type: as which integer a number is read, and the bits of its exponent, all set in NaN and infinity.
+_EXPONENTS = {"BF16": ("<u2", 0x7F80), "F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,37 @@ def read_header(data: bytes, what: str) -> Header:
             found=f"{len(data)} bytes",
         )
     return Header(tensors, metadata)
+
+
+def require_numbers(data: bytes, header: Header, what: str) -> None:
+    """Raises FormatError when a tensor of 16 or 32-bit floating point holds NaN or infinity, naming it."""
+    import numpy as np
+
+    body = 8 + int.from_bytes(data[:8], "little")
+    for name, tensor in header.tensors.items():
+        if tensor.dtype in _EXPONENTS:
+            kind, exponent = _EXPONENTS[tensor.dtype]
+            count = (tensor.end - tensor.start) // BYTES[tensor.dtype]
+            bits = np.frombuffer(data, kind, count, body + tensor.start)
+            if ((bits & exponent) == exponent).any():
+                raise FormatError(f"{what} holds values that are not numbers", expected="none", found=name[:200])
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a file's tensors by name, from its header alone, following links; raises FormatError."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if length <= MAX_HEADER_BYTES else b""
+    if len(text) != length:
+        raise FormatError(f"{path} is not a safetensors file", expected="a whole header")
+    header = parse_json(text, f"the header of {path}")
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS + 1:
+        raise FormatError(f"{path} has a malformed header", expected=f"an object of at most {MAX_TENSORS} tensors")
+    return {
+        name: _tensor(entry, f"{path}, tensor {name[:80]!r}").shape
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 def _tensor(entry: Any, what: str) -> Tensor:
