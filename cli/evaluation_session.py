@@ -147,7 +147,7 @@ class EvaluationSession:
         """Writes the report, signs it where that was asked for, and prints what was found."""
         from provenance.byproducts import add_byproduct
         from provenance.canonical import sha256_hex
-        from provenance.evaluation import REPORT, sign_evaluation
+        from provenance.evaluation import REPORT, evaluation_byproduct, sign_evaluation
         from provenance.files import write_file
 
         claim, digest = made.evaluation.value, sha256_hex(made.report)
@@ -160,12 +160,7 @@ class EvaluationSession:
                 write_file(self.release / name, data)
             text.append(f"signed    beside {self.release}; `prov model publish` carries it")
         if self.attach and self.release is not None and self.issuer is not None:
-            byproduct = {
-                "name": "evaluation",
-                "digest": {"sha256": digest},
-                "mediaType": "application/json",
-                "annotations": {"evaluation": claim},
-            }
+            byproduct = evaluation_byproduct(made.evaluation, made.report)
             told = add_byproduct(
                 self.release, byproduct, weights=made.evaluation.weights, issuer=self.issuer, home=self.home
             )

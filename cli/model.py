@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import model_card
 from cli.account import As, AsJson, acting
 from cli.console import emit, note, refusals
 from cli.license import Commercial, Quota, Transferable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from provenance.ledger.protocol import LedgerReader, Token
 
 app = typer.Typer(help="Publish adapters as tokens and look at them.", no_args_is_help=True, rich_markup_mode=None)
+app.command("card")(model_card.command)
 
 TokenNumber = Annotated[int, typer.Argument(min=1, help="Number of the adapter's token.")]
 Reason = Annotated[str, typer.Option(help="Why; it is public and stays on the chain.")]
@@ -89,15 +91,19 @@ def publish(
 
 @app.command("show")
 def show(token: TokenNumber, as_json: AsJson = False) -> None:
-    """Show what the ledger knows about an adapter.
+    """Show what the ledger knows about an adapter, and the signed figures that were published with it.
 
     Example: prov model show 1
     """
     with refusals():
+        from cli.model_figures import published_figures
+
         reader = _reader()
         try:
             found = reader.token(token)
-            emit(_facts(reader, found), _text(reader, found), as_json=as_json)
+            figures, lines = published_figures(reader, found)
+            facts = {**_facts(reader, found), "evaluation": figures}
+            emit(facts, "\n".join([_text(reader, found), *lines]), as_json=as_json)
         finally:
             reader.close()
 

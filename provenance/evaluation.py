@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provenance.adapter import WEIGHTS
+from provenance.adapter import WEIGHTS, AdapterManifest
+from provenance.byproducts import PREVIOUS, byproducts
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.dsse import IN_TOTO, Envelope
 from provenance.errors import AdapterError, FormatError
@@ -31,6 +32,7 @@ from provenance.trust import TrustStore, VerifiedIssuer
 
 PREDICATE_TYPE = "urn:prov:evaluation:v1"
 REPORT_TYPE = "urn:prov:evaluation-report:v1"
+BYPRODUCT = "evaluation"
 REPORT, ENVELOPE, CERTIFICATES = "evaluation.json", "evaluation.dsse.json", "evaluation.pem"
 LIMIT = 64 * 1024**2
 
@@ -105,6 +107,38 @@ def carried_evaluation(release: Path, trust: TrustStore, *, weights: str) -> dic
     files = {name: read_file(release / name, limit=LIMIT) for name in (ENVELOPE, CERTIFICATES)}
     verify_evaluation(files.__getitem__, trust, weights=weights)
     return files
+
+
+def evaluation_byproduct(evaluation: Evaluation, report: bytes) -> Json:
+    """A claim as a byproduct of a training attestation, for ``add_byproduct``."""
+    return {
+        "name": BYPRODUCT,
+        "digest": {"sha256": sha256_hex(report)},
+        "mediaType": "application/json",
+        "annotations": {"evaluation": evaluation.value},
+    }
+
+
+def attached_evaluation(made: AdapterManifest) -> SignedEvaluation | None:
+    """The last claim that a training attestation carries, None when there is none.
+
+    Raises FormatError when it is malformed, and AdapterError when it is about other weights.
+    """
+    found = [entry for entry in byproducts(made.predicate, BYPRODUCT) if entry["name"] == BYPRODUCT]
+    if not found:
+        return None
+    match found[-1]:
+        case {"digest": {"sha256": digest}, "annotations": {"evaluation": claim, **others}} if set(others) <= {
+            PREVIOUS
+        }:
+            evaluation = Evaluation.of_value(claim, "the attached evaluation")
+        case _:
+            raise FormatError("the attached evaluation is malformed", expected="the claim, and its report's SHA-256")
+    if evaluation.weights != made.weights_digest:
+        raise AdapterError(
+            "the attached evaluation is about another adapter", expected=made.weights_digest, found=evaluation.weights
+        )
+    return SignedEvaluation(evaluation, made.issuer, made.digest, str(digest))
 
 
 def require_report(signed: SignedEvaluation, report: bytes) -> None:

@@ -84,12 +84,10 @@ def _bars(panel: Any, title: str, values: Sequence[float], spread: Sequence[Sequ
     whiskers: NDArray[np.float64] | None = None if spread is None else np.array(spread).T
     panel.bar((0, 1), values, color=(BEFORE, AFTER), yerr=whiskers, capsize=4, width=0.62)
     panel.axhline(0, color="0.4", linewidth=0.6)
-    panel.set_xticks((0, 1), ("base", "adapter"), fontsize=8)
+    labels = [f"{name}\n{value:.4g}" for name, value in zip(("base alone", "adapter"), values, strict=True)]
+    panel.set_xticks((0, 1), labels, fontsize=8)
     panel.tick_params(axis="y", labelsize=7)
     panel.set_title(title, fontsize=8)
-    panel.margins(y=0.15)
-    for place, value in enumerate(values):
-        panel.annotate(f"{value:.4g}", (place, value), (0, 2), textcoords="offset points", ha="center", fontsize=7)
 
 
 def _panels(count: int, height: float) -> tuple[Any, list[Any]]:
