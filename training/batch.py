@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from training.cache import Cache, Slot
 from training.draws import generator
+from training.layers import trains_text
+from training.spoken import embed_captions
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +25,9 @@ class Batch:
     ``clean``, ``noise``, ``noisy`` and ``target`` are ``(B, C, h, w)`` in the denoiser's scale, ``times`` is ``(B,)``,
     ``embeddings`` is ``(B, L, D)``, ``pooled`` is ``(B, P)`` or None, ``time_ids`` is ``(B, 6)``, ``weights`` is
     ``(B,)``; ``jitter`` is noise that is shown but not asked for, ``(B, C, h, w)`` or None.
+
+    Where text encoders are trained, ``captions`` are read anew in place of ``embeddings`` and ``pooled``, which the base
+    made of them; None is no caption.
     """
 
     clean: torch.Tensor
@@ -35,6 +40,7 @@ class Batch:
     pooled: torch.Tensor | None
     time_ids: torch.Tensor
     weights: torch.Tensor
+    captions: tuple[str | None, ...] | None = None
 
     def with_noise(self, family: Family, noise: torch.Tensor) -> Batch:
         """The same batch under another noise, which the denoiser is then asked for."""
@@ -70,6 +76,7 @@ def make_batch(family: Family, cache: Cache, config: TrainConfig, step: int, slo
         pooled=None if text.pooled is None else text.pooled.to(device),
         time_ids=torch.stack([cache.time_ids(slot.item, slot.view) for slot in slots]).to(device),
         weights=family.noising.weights(times, config.min_snr_gamma),
+        captions=_captions(cache, slots) if trains_text(config) else None,
     ).with_noise(family, noise)
 
 
@@ -86,9 +93,20 @@ def sample_losses(family: Family, batch: Batch, config: TrainConfig) -> torch.Te
     import torch
 
     with torch.autocast(batch.noisy.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
-        predicted = family.predict(batch)
+        predicted = family.predict(batch if batch.captions is None else _reread(family, batch, batch.captions))
     errors = (predicted.float() - batch.target).square().mean(dim=(1, 2, 3))
     return errors * batch.weights
+
+
+def _captions(cache: Cache, slots: Sequence[Slot]) -> tuple[str | None, ...]:
+    return tuple(None if slot.row == cache.without_caption else cache.captions[slot.row] for slot in slots)
+
+
+def _reread(family: Family, batch: Batch, captions: Sequence[str | None]) -> Batch:
+    """The batch with its captions as the text encoders, which are being trained, read them now."""
+    text = embed_captions(family, captions)
+    pooled = None if text.pooled is None else text.pooled.to(family.device)
+    return replace(batch, embeddings=text.embeddings.to(family.device), pooled=pooled)
 
 
 @dataclass(frozen=True)
