@@ -69,6 +69,7 @@ def attest(
                 "device": run.device,
                 "repeatable": is_repeatable(run.device, run.threads, config),
                 "prediction": run.prediction,
+                **({"released": "the moving average of the weights"} if config.ema_decay else {}),
                 "side": run.side,
                 "threads": run.threads,
             },
@@ -99,7 +100,7 @@ def attest(
             ],
         },
         "runDetails": {
-            "builder": {"id": BUILDER, "version": versions()},
+            "builder": {"id": BUILDER, "version": versions(config)},
             "metadata": {"invocationId": str(uuid.uuid4()), "startedOn": run.started, "finishedOn": run.finished},
             "byproducts": [
                 {"name": "losses", "annotations": _loss_summary(run.losses)},

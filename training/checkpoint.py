@@ -25,7 +25,7 @@ _LOSSES = "losses"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training after ``step`` steps: adapter and optimiser, the replay chain so far, and one loss for each step."""
+    """A training after ``step`` steps: all that a step changes, the replay chain so far, and one loss for each step."""
 
     binding: Binding
     step: int
@@ -73,7 +73,7 @@ class Checkpoint:
         try:
             held = State.from_tensors({name: tensor for name, tensor in tensors.items() if name != _LOSSES})
             trail = Trail.from_json(state["trail"], found, state["step"], f"the replay chain in {paths[-1].name}")
-        except (FormatError, KeyError) as error:
+        except (CheckpointError, FormatError) as error:
             raise _damaged(paths[-1]) from error
         losses = tuple(tensors[_LOSSES].tolist())
         return cls(found, state["step"], held, trail, losses, state["started"], tuple(state["resumed_at"]))

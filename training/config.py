@@ -269,6 +269,13 @@ def _joint_faults(config: TrainConfig) -> Iterator[str]:
         yield "`patience` needs a `validation_share` above 0: without pictures held out nothing tells when to stop"
     if config.accumulate % config.processes:
         yield f"`accumulate` must be a multiple of `processes` ({config.processes}), not {config.accumulate}"
+    if config.optimiser == "prodigy":
+        if config.learning_rate < 0.1:
+            yield f"`learning_rate` must be at least 0.1 with Prodigy, and usually 1, not {config.learning_rate:g}"
+        if config.beta1 == 0:
+            yield "`beta1` must be above 0 with Prodigy"
+        if config.text_encoder_learning_rate not in (0, config.learning_rate):
+            yield "`text_encoder_learning_rate` must be 0 (the same) with Prodigy, which finds one rate for all"
     if config.quantise == "4bit" and config.precision == "fp16":
         yield '`quantise = "4bit"` computes in bf16 or fp32: set `precision` to one of them'
     if config.dp_epsilon:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from provenance.canonical import canonical_json, sha256_hex
 from training.batch import batch_loss, draw_batch
 from training.draws import draw_seed
+from training.optimisers import set_learning_rates
+from training.precision import take_scaled_step
 from training.replay_chain import Taken
 from training.replay_digests import batch_tensors, random_digest, tensors_digest
 
@@ -23,10 +25,10 @@ def compute_gradients(setup: Setup, step: int) -> Taken:
     torch.manual_seed(draw_seed(config.seed, step, 0, "dropout"))
     loss, batches = 0.0, []
     for part in range(config.accumulate):
-        batch = draw_batch(setup.pipe, setup.schedule, setup.cache, config, step, part)
+        batch = draw_batch(setup.family, setup.cache, config, step, part)
         read = batch_tensors(batch)
-        share = batch_loss(setup.pipe, batch, config) / config.accumulate
-        share.backward()  # type: ignore[no-untyped-call]
+        share = batch_loss(setup.family, batch, config) / config.accumulate
+        (share if setup.scaler is None else setup.scaler.scale(share)).backward()  # type: ignore[no-untyped-call]
         # An accelerator is still at work here, and goes on until its loss is asked for: hashing costs it no time.
         batches.append(tensors_digest(read))
         loss += float(share.detach())
@@ -34,12 +36,24 @@ def compute_gradients(setup: Setup, step: int) -> Taken:
 
 
 def apply_gradients(setup: Setup, step: int) -> None:
-    """Clips the gradients, lets the optimiser take its step at that step's learning rate, and forgets them."""
+    """Clips the gradients, lets the optimiser take its step at that step's learning rates, and forgets them.
+
+    With fp16 a step whose gradients overflow is left out and the loss scale is halved; raises LossNotFinite when they
+    overflow at every scale.
+    """
     import torch
 
-    for group in setup.optimiser.param_groups:
-        group["lr"] = setup.config.learning_rate_at(step)
-    if setup.config.grad_clip:
-        torch.nn.utils.clip_grad_norm_(setup.parameters.values(), setup.config.grad_clip)
-    setup.optimiser.step()
-    setup.optimiser.zero_grad(set_to_none=True)
+    config, optimiser, scaler = setup.config, setup.optimiser, setup.scaler
+    set_learning_rates(optimiser, config, step)
+    if scaler is not None:
+        scaler.unscale_(optimiser)
+    if config.grad_clip:
+        torch.nn.utils.clip_grad_norm_(setup.parameters.values(), config.grad_clip)
+    taken = True
+    if scaler is None:
+        optimiser.step()
+    else:
+        taken = take_scaled_step(scaler, optimiser, step)
+    optimiser.zero_grad(set_to_none=True)
+    if taken and setup.average is not None:
+        setup.average.update(setup.parameters, step)

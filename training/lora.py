@@ -87,7 +87,7 @@ def train(
     with torch_settings(config, device) as threads:
         setup = set_up(manifest, base, config, device, work, lambda d, n: report(Progress("reading", d, n)))
         prompts = sample_prompts(config, [record.caption for record in manifest.records])
-        stack = stack_of(device, threads)
+        stack = stack_of(device, threads, config)
         losses: list[float] = []
         resumed_at: tuple[int, ...] = ()
         if checkpoint is None:
@@ -156,13 +156,15 @@ def train(
         processor_seconds=time.process_time() - processor,
         device=device,
         threads=threads,
-        side=setup.side,
-        prediction=setup.schedule.config.prediction_type,
+        side=setup.family.side,
+        prediction=setup.family.noising.prediction,
         losses=tuple(losses),
         resumed_at=resumed_at,
     )
     samples = tuple(zip(prompts, pictures, strict=True))
-    signed = write_release(release, setup.parameters, samples, manifest, base, config, run, screened, trail, issuer)
+    signed = write_release(
+        release, setup.state().released, samples, manifest, base, config, run, screened, trail, issuer
+    )
     shutil.rmtree(work / "checkpoints", ignore_errors=True)
     (work / KEPT).unlink(missing_ok=True)
     report(Progress("signing", 1, 1))
@@ -210,7 +212,8 @@ def _logs(folder: Path, first_step: int) -> Iterator[Any]:
 def _log_samples(logs: Any, setup: Setup, prompts: tuple[str, ...], step: int) -> list[Any]:
     import numpy as np
 
-    pictures = draw_samples(setup.pipe, prompts, setup.side, setup.config)
+    with setup.as_released():
+        pictures = draw_samples(setup, prompts)
     for index, (prompt, picture) in enumerate(zip(prompts, pictures, strict=True)):
         logs.add_image(f"samples/{index:02} {prompt}", np.asarray(picture), step, dataformats="HWC")
     return pictures

@@ -173,7 +173,7 @@ def replay(
         tempfile.TemporaryDirectory() as spill,
         interruption() as interrupted,
     ):
-        here = stack_of(device, threads)
+        here = stack_of(device, threads, config)
         setup = set_up(manifest, base, config, device, Path(spill), lambda d, n: report(Progress("reading", d, n)))
         counter = _Counter(sum(chain.links[run.stop].step - chain.links[run.start].step for run in runs), report)
         for index, parts in _states(setup, chain, runs, files, lambda step: _take(setup, step, counter, interrupted)):
@@ -247,7 +247,7 @@ def _is_certain(recorded: Recorded, segment: int, here: dict[str, str]) -> bool:
 
 
 def _are_released(recorded: Recorded, final: State) -> bool:
-    files = adapter_files(final.weights, recorded.config, {})
+    files = adapter_files(final.released, recorded.config, {})
     return {name: sha256_hex(tensors_body(data)) for name, data in files.items()} == recorded.chain.released
 
 

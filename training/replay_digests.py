@@ -26,21 +26,18 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def moments_digest(moments: Mapping[str, Mapping[str, torch.Tensor]]) -> str:
-    """The digest of an optimiser's state, named ``<moment>/<parameter>`` as in a checkpoint."""
-    return tensors_digest({f"{kind}/{name}": t for name, kinds in moments.items() for kind, t in kinds.items()})
-
-
 def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, conditions and weights."""
+    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, where they were, and weights."""
     tensors = {
         "noisy": batch.noisy,
         "times": batch.times,
         "target": batch.target,
         "embeddings": batch.embeddings,
+        "pooled": batch.pooled,
+        "time_ids": batch.time_ids,
         "weights": batch.weights,
     }
-    return {name: tensor.detach().cpu() for name, tensor in (tensors | (batch.conditions or {})).items()}
+    return {name: tensor.detach().cpu() for name, tensor in tensors.items() if tensor is not None}
 
 
 def random_digest(device: str) -> str:

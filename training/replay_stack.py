@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from provenance.canonical import canonical_json, sha256_hex
@@ -27,7 +28,7 @@ class Difference:
     here: str | None
 
 
-def stack_of(device: str, threads: int) -> dict[str, str]:
+def stack_of(device: str, threads: int, config: TrainConfig) -> dict[str, str]:
     """Names and values: processor, its extensions, threads, device, driver, libraries and this package's own code."""
     import torch
 
@@ -52,7 +53,7 @@ def stack_of(device: str, threads: int) -> dict[str, str]:
             "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
             "driver": _driver(),
         }
-    found |= {f"version/{name}": version for name, version in versions().items()}
+    found |= {f"version/{name}": version for name, version in versions(config).items()}
     return {name: value for name, value in found.items() if value}
 
 
@@ -70,18 +71,31 @@ def is_repeatable(device: str, threads: int, config: TrainConfig) -> bool:
     return threads == 1 if device == "cpu" else config.deterministic and device == "cuda"
 
 
+@cache
 def code_digest() -> str:
-    """The SHA-256 of the canonical JSON list of ``{"name", "sha256"}`` of this package's source files."""
+    """The SHA-256 of the canonical JSON list of ``{"name", "sha256"}`` of this package's source files.
+
+    It is taken once: code that is changed on the disk while a process runs is not what that process executes.
+    """
     folder = Path(__file__).parent
-    files = sorted(folder.glob("*.py"), key=lambda path: path.name)
+    files = {f"training/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
     return sha256_hex(
-        canonical_json([{"name": f"training/{p.name}", "sha256": sha256_hex(p.read_bytes())} for p in files])
+        canonical_json([{"name": name, "sha256": sha256_hex(files[name].read_bytes())} for name in sorted(files)])
     )
 
 
-def versions() -> dict[str, str]:
-    """The releases of Python, of prov and of the libraries that decide what a training computes."""
-    return {"python": platform.python_version(), "prov": version("prov")} | {name: version(name) for name in LIBRARIES}
+def versions(config: TrainConfig) -> dict[str, str]:
+    """The releases of Python, of prov and of the libraries that decide what a training by these settings computes."""
+    names = [*LIBRARIES, *(name for name, used in _by_setting(config).items() if used)]
+    return {"python": platform.python_version(), "prov": version("prov")} | {name: version(name) for name in names}
+
+
+def _by_setting(config: TrainConfig) -> dict[str, bool]:
+    return {
+        "bitsandbytes": config.quantise != "none" or config.optimiser == "adamw-8bit",
+        "opacus": config.dp_epsilon > 0,
+        "prodigyopt": config.optimiser == "prodigy",
+    }
 
 
 def version(distribution: str) -> str:

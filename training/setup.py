@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provenance.base import BaseModel
 from training.cache import Cache, build_cache
 from training.config import TrainConfig
+from training.ema import Average
 from training.errors import TrainingError
-from training.layers import add_adapter
-from training.pipeline import load_pipeline, noise_schedule, picture_side
+from training.families.opening import open_family, place_for_training
+from training.families.protocol import Family
+from training.layers import add_adapter, trains_text
+from training.optimisers import build_optimiser
+from training.precision import loss_scaler
 from training.state import State
 
 if TYPE_CHECKING:
@@ -30,24 +33,28 @@ _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a step needs; ``parameters`` and ``optimiser`` are what it changes, ``side`` is in px."""
+    """Everything a step needs; ``parameters`` and the fields after it are what a step changes."""
 
     config: TrainConfig
     device: str
-    pipe: Any
-    side: int
-    schedule: Any
+    family: Family
     cache: Cache
     parameters: dict[str, torch.nn.Parameter]
     optimiser: torch.optim.Optimizer
+    average: Average | None = None
+    scaler: torch.amp.GradScaler | None = None
 
     def state(self) -> State:
         """The state as it is now; the next step changes its tensors."""
-        return State.of(self.parameters, self.optimiser)
+        return State.of(self.parameters, self.optimiser, self.average, self.scaler)
 
     def restore(self, state: State) -> None:
         """Goes on from a state; raises CheckpointError when it is another adapter's."""
-        state.restore(self.parameters, self.optimiser)
+        state.restore(self.parameters, self.optimiser, self.average, self.scaler)
+
+    def as_released(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that would be released now: the moving average, where there is one."""
+        return nullcontext() if self.average is None else self.average.in_place_of(self.parameters)
 
 
 def set_up(
@@ -59,22 +66,14 @@ def set_up(
     progress: Callable[[int, int], None],
 ) -> Setup:
     """Loads the base, reads and encodes the dataset, and adds an adapter in its initial state, drawn by the seed."""
-    import torch
-
-    pipe = load_pipeline(base, device)
-    side = picture_side(pipe, config)
-    schedule = noise_schedule(pipe, config)
-    cache = build_cache(pipe, manifest, side, config, spill, progress)
-    encoders = {name: part for name, part in pipe.components.items() if name.startswith("text_encoder")}
-    parts = SimpleNamespace(pipe=pipe, denoiser=pipe.unet, denoiser_prefix="unet", text_encoders=encoders)
-    parameters = add_adapter(parts, config)
-    optimiser = torch.optim.AdamW(
-        parameters.values(),
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        weight_decay=config.weight_decay,
-    )
-    return Setup(config, device, pipe, side, schedule, cache, parameters, optimiser)
+    family = open_family(base, device, config)
+    cache = build_cache(family, manifest, config, spill, progress)
+    place_for_training(family, embeds_text=trains_text(config))
+    parameters = add_adapter(family, config)
+    optimiser = build_optimiser(parameters, config, device)
+    average = Average.of(parameters, config.ema_decay) if config.ema_decay else None
+    scaler = loss_scaler(config, device)
+    return Setup(config, device, family, cache, parameters, optimiser, average, scaler)
 
 
 def is_present(device: str) -> bool:
