@@ -26,8 +26,8 @@ class Batch:
     ``embeddings`` is ``(B, L, D)``, ``pooled`` is ``(B, P)`` or None, ``time_ids`` is ``(B, 6)``, ``weights`` is
     ``(B,)``; ``jitter`` is noise that is shown but not asked for, ``(B, C, h, w)`` or None.
 
-    Where text encoders are trained, ``captions`` are read anew in place of ``embeddings`` and ``pooled``, which the base
-    made of them; None is no caption.
+    Where text encoders are trained, ``captions`` are read anew in place of ``embeddings`` and ``pooled``, which are
+    what the base made of them; None is no caption.
     """
 
     clean: torch.Tensor

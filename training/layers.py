@@ -64,7 +64,7 @@ def add_adapter(family: Any, config: TrainConfig) -> dict[str, torch.nn.Paramete
     if trains_text(config):
         for encoder in clip_encoders(family).values():
             if config.gradient_checkpointing:
-                encoder.gradient_checkpointing_enable({"use_reentrant": False})
+                encoder.activation_checkpointing_enable()
             encoder.train()
     return dict(sorted(parameters.items()))
 
