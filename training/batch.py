@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from training.cache import Cache, Slot
 from training.draws import generator
 from training.layers import trains_text
+from training.masks import masked_means, stacked_masks
+from training.prior import loss_shares
 from training.spoken import embed_captions
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ class Batch:
 
     ``clean``, ``noise``, ``noisy`` and ``target`` are ``(B, C, h, w)`` in the denoiser's scale, ``times`` is ``(B,)``,
     ``embeddings`` is ``(B, L, D)``, ``pooled`` is ``(B, P)`` or None, ``time_ids`` is ``(B, 6)``, ``weights`` is
-    ``(B,)``; ``jitter`` is noise that is shown but not asked for, ``(B, C, h, w)`` or None.
+    ``(B,)``; ``jitter`` is noise that is shown but not asked for, ``(B, C, h, w)`` or None. ``mask`` is how much each
+    latent pixel counts, ``(B, 1, h, w)`` in 0…1, or None.
 
     Where text encoders are trained, ``captions`` are read anew in place of ``embeddings`` and ``pooled``, which are
     what the base made of them; None is no caption.
@@ -40,6 +43,7 @@ class Batch:
     pooled: torch.Tensor | None
     time_ids: torch.Tensor
     weights: torch.Tensor
+    mask: torch.Tensor | None
     captions: tuple[str | None, ...] | None = None
 
     def with_noise(self, family: Family, noise: torch.Tensor) -> Batch:
@@ -55,7 +59,7 @@ def draw_batch(family: Family, cache: Cache, config: TrainConfig, step: int, par
 
 
 def make_batch(family: Family, cache: Cache, config: TrainConfig, step: int, slots: Sequence[Slot]) -> Batch:
-    """The batch of some slots, whose pictures have one size."""
+    """The batch of some slots, whose pictures have one size; each is drawn by the step and its number."""
     import torch
 
     samples = [_draw_sample(family, cache, config, step, slot) for slot in slots]
@@ -65,6 +69,8 @@ def make_batch(family: Family, cache: Cache, config: TrainConfig, step: int, slo
     noise = torch.stack([sample.noise for sample in samples]).to(device)
     jitter = torch.stack([sample.jitter for sample in samples]).to(device) if config.input_perturbation else None
     times = torch.stack([sample.time for sample in samples]).to(device)
+    mask = stacked_masks([cache.mask(slot.item, slot.view) for slot in slots], clean.shape[-2:])
+    shares = loss_shares([slot.is_prior for slot in slots], config)
     return Batch(
         clean=clean,
         noise=noise,
@@ -75,7 +81,8 @@ def make_batch(family: Family, cache: Cache, config: TrainConfig, step: int, slo
         embeddings=text.embeddings.to(device),
         pooled=None if text.pooled is None else text.pooled.to(device),
         time_ids=torch.stack([cache.time_ids(slot.item, slot.view) for slot in slots]).to(device),
-        weights=family.noising.weights(times, config.min_snr_gamma),
+        weights=family.noising.weights(times, config.min_snr_gamma) * shares.to(device),
+        mask=None if mask is None else mask.to(device),
         captions=_captions(cache, slots) if trains_text(config) else None,
     ).with_noise(family, noise)
 
@@ -94,8 +101,7 @@ def sample_losses(family: Family, batch: Batch, config: TrainConfig) -> torch.Te
 
     with torch.autocast(batch.noisy.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
         predicted = family.predict(batch if batch.captions is None else _reread(family, batch, batch.captions))
-    errors = (predicted.float() - batch.target).square().mean(dim=(1, 2, 3))
-    return errors * batch.weights
+    return masked_means((predicted.float() - batch.target).square(), batch.mask) * batch.weights
 
 
 def _captions(cache: Cache, slots: Sequence[Slot]) -> tuple[str | None, ...]:

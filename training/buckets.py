@@ -38,25 +38,19 @@ def nearest_bucket(sides: tuple[Sides, ...], height: int, width: int) -> Sides:
     return min(sides, key=lambda each: (abs(math.log(each[0] / each[1]) - wanted), -each[0] * each[1], each))
 
 
-def sides_of(manifest: DatasetManifest, size: int, config: TrainConfig, multiple: int) -> list[Sides]:
+def sides_of(manifest: DatasetManifest, size: int, config: TrainConfig) -> list[Sides]:
     """At which sides each record of a dataset is shown; ``size`` squared without buckets, then no file is read.
 
-    Raises TrainingError when a side is not a multiple of ``multiple`` px, as the base needs.
+    Raises TrainingError when no buckets can be made of that size.
     """
-    if size % multiple:
-        raise TrainingError(
-            "this base cannot be shown pictures of that side",
-            expected=f"a `size` that is a multiple of {multiple} px",
-            found=f"{size} px",
-        )
     if not config.buckets:
         return [(size, size)] * len(manifest.records)
-    if size % config.bucket_step or config.bucket_step % multiple:
+    if size % config.bucket_step:
         raise TrainingError(
             "pictures cannot be sorted into buckets of that size",
-            expected=f"a `bucket_step` that is a multiple of {multiple} px, and a `size` that is a multiple of it",
-            found=f"bucket_step = {config.bucket_step}, size = {size}",
-            fix="set `size` or `bucket_step`",
+            expected="a `size` that is a multiple of `bucket_step`",
+            found=f"size = {size}, bucket_step = {config.bucket_step}",
+            fix="set one of them",
         )
     sides = bucket_sides(size, config.bucket_step)
     sizes = (upright_size(manifest.read(record), record.path) for record in manifest.records)

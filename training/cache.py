@@ -5,17 +5,20 @@ Latents are kept as mean and deviation, so that every step can sample them anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.buckets import Sides, sides_of
+from training.buckets import Sides
 from training.data import read_views
 from training.draws import draw_seed, generator
 from training.families.protocol import Embedded, Family
+from training.layout import lay_out
 from training.masks import latent_mask
+from training.prior import draw_prior
+from training.shelves import Shelf
 from training.storage import empty_tensor
 from training.stream import Stream
 from training.tags import arrange_captions
@@ -25,26 +28,6 @@ if TYPE_CHECKING:
 
     from provenance.manifest import DatasetManifest
     from training.config import TrainConfig
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """``N`` items whose pictures have one size, with ``V`` views each.
-
-    ``means`` and ``deviations`` are ``(N, V, C, h, w) float32`` before scaling, ``time_ids`` is ``(N, V, 6) float32``,
-    ``masks`` is ``(N, V, h, w) float32`` in 0…1, or None where every pixel counts.
-    """
-
-    means: torch.Tensor
-    deviations: torch.Tensor
-    time_ids: torch.Tensor
-    masks: torch.Tensor | None = None
-
-    def put(self, index: int, views: Shelf) -> None:
-        """Fills the place of one item with its views."""
-        self.means[index], self.deviations[index], self.time_ids[index] = views.means, views.deviations, views.time_ids
-        if self.masks is not None and views.masks is not None:
-            self.masks[index] = views.masks
 
 
 @dataclass(frozen=True)
@@ -65,8 +48,10 @@ class Slot:
 class Cache:
     """A dataset as tensors: what every batch of a training is made of.
 
-    ``places[n]`` is the shelf of item ``n`` and where on it; ``rows[n]`` are the rows of ``captions`` and ``texts``
-    that it may be shown under. The last row is no caption.
+    Items are the pictures of the dataset, in the order of its records, and then those of the prior. ``places[n]`` is
+    the shelf of item ``n`` and where on it; ``rows[n]`` are the rows of ``captions`` and ``texts`` that it may be shown
+    under, the last row being no caption. ``prior`` are its items for each group of the stream, or nothing;
+    ``held_out`` are the items that no batch shows.
     """
 
     config: TrainConfig
@@ -76,9 +61,16 @@ class Cache:
     captions: tuple[str, ...]
     texts: Embedded
     stream: Stream
+    prior: tuple[tuple[int, ...], ...] = ()
+    held_out: tuple[int, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.trained)
+
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """The pictures of the dataset that batches show, rising."""
+        return tuple(sorted(chain.from_iterable(self.stream.groups)))
 
     @property
     def without_caption(self) -> int:
@@ -86,12 +78,32 @@ class Cache:
         return len(self.captions) - 1
 
     def plan(self, step: int, part: int) -> list[Slot]:
-        """What the ``part``-th batch of a step shows: pictures of one size; all of it follows from the seed."""
-        config = self.config
-        items = self.stream.batch(step * config.accumulate + part)
-        return [self.slot(step, part * config.batch_size + place, item) for place, item in enumerate(items)]
+        """What the ``part``-th batch of a step shows: pictures of one size; all of it follows from the seed.
 
-    def slot(self, step: int, sample: int, item: int) -> Slot:
+        With a prior there are as many samples of it behind those of the dataset, numbered after all those of the step.
+        """
+        config = self.config
+        group, ordinal = self.stream.turn(step * config.accumulate + part)
+        first, size = part * config.batch_size, config.batch_size
+        slots = [self.slot(step, first + i, item) for i, item in enumerate(self.stream.batch(group, ordinal))]
+        if self.prior:
+            known, first = self.prior[group], config.accumulate * size + first
+            items = [known[place % len(known)] for place in range(ordinal * size, (ordinal + 1) * size)]
+            slots += [self.slot(step, first + i, item, is_prior=True) for i, item in enumerate(items)]
+        return slots
+
+    def held_out_slots(self, limit: int) -> Iterator[list[Slot]]:
+        """The first view of up to ``limit`` items held out, evenly picked, in batches of one size of picture."""
+        number = min(limit, len(self.held_out))
+        items = [self.held_out[i * len(self.held_out) // number] for i in range(number)]
+        slots = [Slot(sample, item, 0, self.rows[item][0]) for sample, item in enumerate(items)]
+        slots.sort(key=lambda slot: self.places[slot.item][0])
+        for _, alike in groupby(slots, key=lambda slot: self.places[slot.item][0]):
+            mates = list(alike)
+            for first in range(0, len(mates), self.config.batch_size):
+                yield mates[first : first + self.config.batch_size]
+
+    def slot(self, step: int, sample: int, item: int, *, is_prior: bool = False) -> Slot:
         """One place of a batch that shows an item: its view and caption follow from seed, step and sample."""
         import torch
 
@@ -101,7 +113,7 @@ class Cache:
         drop = torch.rand((), generator=generator(config.seed, step, sample, "caption")) < config.caption_dropout
         rows = self.rows[item]
         row = rows[draw_seed(config.seed, step, sample, "which order") % len(rows)]
-        return Slot(sample, item, view, self.without_caption if drop else row)
+        return Slot(sample, item, view, self.without_caption if drop else row, is_prior)
 
     def latents(self, item: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation of a view's latents, ``(C, h, w) float32`` before scaling."""
@@ -136,24 +148,28 @@ def build_cache(
     progress: Callable[[int, int], None],
 ) -> Cache:
     """Reads, decodes and encodes every item once; ``spill`` is the folder for a cache that outgrows memory."""
-    records = manifest.records
-    captions = arrange_captions([record.caption for record in records], config)
+    layout = lay_out(manifest, family.side, config)
+    captions = arrange_captions([record.caption for record in manifest.records], config)
     texts = _encode_text(family, captions.rows, spill)
-    sides = sides_of(manifest, family.side, config, multiple=family.multiple)
-    groups = {each: [item for item, own in enumerate(sides) if own == each] for each in sorted(set(sides))}
-    places = {item: (shelf, index) for shelf, items in enumerate(groups.values()) for index, item in enumerate(items)}
-    encoder, done, shelves = _Encoder(family, manifest, config, spill), 0, []
-    for each, items in groups.items():
-        shelves.append(encoder.shelf(each, items, lambda count, done=done: progress(done + count, len(records))))
-        done += len(items)
+    done, places = count(1), layout.places
+
+    def report() -> None:
+        progress(next(done), len(places))
+
+    encoder = _Encoder(family, manifest, config, spill)
+    shelves = [encoder.shelf(sides, items, report) for sides, items in layout.pictures]
+    shelves += draw_prior(family, config, [(sides, len(items)) for sides, items in layout.prior], report)
+    prior = range(len(manifest.records), len(places))
     return Cache(
         config=config,
         shelves=tuple(shelves),
-        places=tuple(places[item] for item in range(len(records))),
-        rows=captions.of_item,
+        places=places,
+        rows=(*captions.of_item, *((captions.of_prior[i % len(captions.of_prior)],) for i in range(len(prior)))),
         captions=captions.rows,
         texts=texts,
-        stream=Stream(tuple(tuple(items) for items in groups.values()), config.seed, config.batch_size),
+        stream=Stream(tuple(items for _, items in layout.trained), config.seed, config.batch_size),
+        prior=tuple(items for _, items in layout.prior),
+        held_out=layout.held_out,
     )
 
 
@@ -166,13 +182,13 @@ class _Encoder:
     config: TrainConfig
     spill: Path
 
-    def shelf(self, sides: Sides, items: Sequence[int], progress: Callable[[int], None]) -> Shelf:
+    def shelf(self, sides: Sides, items: Sequence[int], report: Callable[[], None]) -> Shelf:
         """Encodes items that are shown at the same sides."""
         first = self._encode(items[0], sides)
         shelf = self._room(len(items), first)
         for index, item in enumerate(items):
             shelf.put(index, first if index == 0 else self._encode(item, sides))
-            progress(index + 1)
+            report()
         return shelf
 
     def _encode(self, item: int, sides: Sides) -> Shelf:

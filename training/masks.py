@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,15 @@ def latent_mask(alpha: torch.Tensor, shape: tuple[int, int], floor: float) -> to
     from torch.nn.functional import adaptive_avg_pool2d
 
     return floor + (1 - floor) * adaptive_avg_pool2d(alpha[:, None], shape)[:, 0]
+
+
+def stacked_masks(masks: Sequence[torch.Tensor | None], shape: Sequence[int]) -> torch.Tensor | None:
+    """The masks ``(h, w)`` of a batch as ``(B, 1, h, w)``, or None when all of its pictures count whole."""
+    import torch
+
+    if all(mask is None for mask in masks):
+        return None
+    return torch.stack([torch.ones(*shape) if mask is None else mask for mask in masks])[:, None]
 
 
 def masked_means(errors: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -23,15 +23,14 @@ class Stream:
     seed: int
     batch_size: int
 
-    def batch(self, number: int) -> tuple[int, ...]:
-        """The items of a batch, counted from the first of the training."""
-        group, ordinal = self._turn(number)
+    def batch(self, group: int, ordinal: int) -> tuple[int, ...]:
+        """The items of a group's batch, counted from its first."""
         items, first = self.groups[group], ordinal * self.batch_size
         places = range(first, first + self.batch_size)
         return tuple(items[item_at(self.seed, place, len(items), group)] for place in places)
 
-    def _turn(self, number: int) -> tuple[int, int]:
-        """The group of a batch, and how many batches of it came before."""
+    def turn(self, number: int) -> tuple[int, int]:
+        """Whose turn a batch is, counted from the first of the training: its group, and which of the group's it is."""
         if len(self.groups) == 1:
             return 0, number
         # After as many epochs as a batch has places, every group has had a whole number of batches.

@@ -24,7 +24,7 @@ def test_a_batch_holds_items_of_one_group_and_every_item_is_seen_equally_often(s
     # As many epochs as a batch has places are as many batches as there are items.
     seen: Counter[int] = Counter()
     for number in range(2 * items):
-        batch = stream.batch(number)
+        batch = stream.batch(*stream.turn(number))
         assert len(batch) == stream.batch_size
         assert any(set(batch) <= set(group) for group in stream.groups)
         seen.update(batch)
@@ -35,12 +35,12 @@ def test_a_batch_holds_items_of_one_group_and_every_item_is_seen_equally_often(s
 @settings(max_examples=60, deadline=None)
 def test_any_batch_is_known_without_those_before_it(stream: Stream, number: int) -> None:
     anew = Stream(stream.groups, stream.seed, stream.batch_size)
-    assert anew.batch(number) == stream.batch(number)
+    assert anew.batch(*anew.turn(number)) == stream.batch(*stream.turn(number))
 
 
 def test_within_a_group_no_item_is_seen_twice_before_all_were_seen_once() -> None:
     stream = Stream((tuple(range(5)), (5, 6, 7)), seed=1, batch_size=4)
-    seen = [item for number in range(24) for item in stream.batch(number) if item < 5]
+    seen = [item for number in range(24) for item in stream.batch(*stream.turn(number)) if item < 5]
     assert len(seen) == 60
     for epoch in range(12):
         assert sorted(seen[epoch * 5 : epoch * 5 + 5]) == [0, 1, 2, 3, 4]
@@ -51,7 +51,7 @@ def test_groups_take_turns_in_an_order_that_the_seed_draws() -> None:
 
     def turns(seed: int) -> list[int]:
         stream = Stream(groups, seed, 4)
-        return [int(stream.batch(number)[0] >= 40) for number in range(20)]
+        return [int(stream.batch(*stream.turn(number))[0] >= 40) for number in range(20)]
 
     assert sum(turns(1)) == 10
     assert turns(1) == turns(1) != turns(2)
@@ -61,6 +61,6 @@ def test_groups_take_turns_in_an_order_that_the_seed_draws() -> None:
 
 def test_with_one_group_the_stream_is_one_endless_row_of_permutations() -> None:
     stream = Stream((tuple(range(7)),), seed=3, batch_size=4)
-    seen = [item for number in range(14) for item in stream.batch(number)]
+    seen = [item for number in range(14) for item in stream.batch(*stream.turn(number))]
     assert seen == [item_at(3, position, 7) for position in range(56)]
     assert sorted(seen[7:14]) == list(range(7))
