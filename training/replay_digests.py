@@ -27,7 +27,7 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, where they were, and weights."""
+    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, where they were, weights, masks."""
     tensors = {
         "noisy": batch.noisy,
         "times": batch.times,
@@ -36,6 +36,7 @@ def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
         "pooled": batch.pooled,
         "time_ids": batch.time_ids,
         "weights": batch.weights,
+        "mask": batch.mask,
     }
     return {name: tensor.detach().cpu() for name, tensor in tensors.items() if tensor is not None}
 
