@@ -60,10 +60,10 @@ def cheating(by_step: Mapping[int, str]) -> Iterator[None]:
     """A trainer that cheats in some steps; replay, which has its own names for these functions, does not."""
     draw_batch, compute, apply = loop.draw_batch, loop.compute_gradients, loop.apply_gradients
 
-    def draw(pipe: Any, schedule: Any, cache: Any, config: TrainConfig, step: int, part: int) -> loop.Batch:
+    def draw(family: Any, cache: Any, config: TrainConfig, step: int, part: int) -> loop.Batch:
         if by_step.get(step) == "batch":
-            return draw_batch(pipe, schedule, cache, config, step + 1, part)
-        batch = draw_batch(pipe, schedule, cache, config, step, part)
+            return draw_batch(family, cache, config, step + 1, part)
+        batch = draw_batch(family, cache, config, step, part)
         return replace(batch, noisy=_nudged(batch.noisy)) if by_step.get(step) == "noise" else batch
 
     def gradients(setup: Setup, step: int) -> Taken:
