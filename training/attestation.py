@@ -40,6 +40,7 @@ class Run:
     prediction: str
     losses: tuple[float, ...]
     resumed_at: tuple[int, ...]
+    noising: Json | None = None
 
 
 def attest(
@@ -69,6 +70,7 @@ def attest(
                 "device": run.device,
                 "repeatable": is_repeatable(run.device, run.threads, config),
                 "prediction": run.prediction,
+                **({"noising": run.noising} if run.noising else {}),
                 **({"released": "the moving average of the weights"} if config.ema_decay else {}),
                 "side": run.side,
                 "threads": run.threads,

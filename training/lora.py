@@ -72,7 +72,7 @@ def train(
     report = progress or (lambda _: None)
     work = release.with_name(f"{release.name}.work")
     binding = Binding(base=base.digest, config=config.digest, dataset=manifest.digest)
-    _check_choices(manifest)
+    check_choices(manifest)
     checkpoint = _starting_point(release, work, binding, resume)
 
     device = device_of(config)
@@ -160,6 +160,7 @@ def train(
         prediction=setup.family.noising.prediction,
         losses=tuple(losses),
         resumed_at=resumed_at,
+        noising=setup.family.noising.facts(),
     )
     samples = tuple(zip(prompts, pictures, strict=True))
     signed = write_release(
@@ -171,7 +172,7 @@ def train(
     return signed
 
 
-def _check_choices(manifest: DatasetManifest) -> None:
+def check_choices(manifest: DatasetManifest) -> None:
     """Refuses pictures whose rights holders said no to training, or yes under terms that nobody wrote down."""
     refused = [
         record.path
