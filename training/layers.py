@@ -6,7 +6,7 @@ LoRA: arXiv:2106.09685. DoRA: arXiv:2402.09353. LoHa: arXiv:2108.06098. LoKr: ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,11 @@ _MOST_DROPPED = 1e-9
 
 @dataclass(frozen=True)
 class Adapted:
-    """One model that gets layers: its component's name, which of its layers, and of what rank and alpha."""
+    """One model that gets layers: its component's name, which of its own they lie beside, and their rank and alpha."""
 
     component: str
     module: Any
-    targets: tuple[str, ...]
+    layers: dict[str, Any]
     rank: int
     alpha: float
 
@@ -75,10 +75,33 @@ def clip_encoders(family: Any) -> dict[str, Any]:
 
 
 def _adapted(family: Any, config: TrainConfig) -> Iterator[Adapted]:
-    yield Adapted(family.denoiser_prefix, family.denoiser, config.targets, config.rank, config.alpha)
+    layers = _layers(family.denoiser, config.targets)
+    yield Adapted(family.denoiser_prefix, family.denoiser, layers, config.rank, config.alpha)
     rank = config.text_encoder_rank
     for component, encoder in clip_encoders(family).items() if rank else ():
-        yield Adapted(component, encoder, TEXT_TARGETS, rank, text_alpha(config))
+        yield Adapted(component, encoder, _heard_layers(family, component), rank, text_alpha(config))
+
+
+def _heard_layers(family: Any, component: str) -> dict[str, Any]:
+    """A text encoder's layers but those that no denoiser ever hears: the last of SDXL's first encoder."""
+    encoder = clip_encoders(family)[component]
+    layers = _layers(encoder, TEXT_TARGETS)
+    if component == "text_encoder" and family.denoiser_prefix == "unet" and "text_encoder_2" in family.text_encoders:
+        last = f"encoder.layers.{encoder.config.num_hidden_layers - 1}."
+        return {name: layer for name, layer in layers.items() if last not in name}
+    return layers
+
+
+def _layers(module: Any, targets: Sequence[str]) -> dict[str, Any]:
+    """The matrices and convolutions that targets mean, by name; raises ConfigError for one that means none."""
+    import torch
+
+    fitting = {name: m for name, m in module.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))}
+    meant = {target: [name for name in fitting if f".{name}".endswith(f".{target}")] for target in targets}
+    unknown = tuple(f"`targets`: no layer is called {target!r}" for target, names in meant.items() if not names)
+    if unknown:
+        raise ConfigError("the training configuration", unknown)
+    return {name: fitting[name] for names in meant.values() for name in names}
 
 
 def text_alpha(config: TrainConfig) -> float:
@@ -87,28 +110,21 @@ def text_alpha(config: TrainConfig) -> float:
 
 
 def _check(parts: list[Adapted], config: TrainConfig) -> None:
+    """Refuses what LoHa and LoKr cannot do: lie beside quantised layers, and drop every row of a small one."""
+    if config.kind not in ("loha", "lokr"):
+        return
     faults = []
-    if config.kind in ("loha", "lokr") and config.quantise != "none":
-        faults.append(f'`quantise` needs `kind = "lora"` or "dora": layers of {config.kind} need the base as it is')
-    for part in parts:
-        layers = _fitting(part.module)
-        for target in part.targets:
-            found = [layer for name, layer in layers.items() if name == target or name.endswith(f".{target}")]
-            if not found:
-                faults.append(f"`targets`: no layer is called {target!r}")
-            elif config.kind in ("loha", "lokr") and config.lora_dropout:
-                rows = min(layer.weight.shape[0] for layer in found)
-                if config.lora_dropout**rows > _MOST_DROPPED:
-                    most = _MOST_DROPPED ** (1 / rows)
-                    faults.append(f"`lora_dropout` must be at most {most:.2f} for {target!r}, which has {rows} rows")
+    if config.quantise != "none":
+        faults.append(f'`quantise` needs `kind = "lora"` or "dora": {config.kind} needs the layers as they are')
+    name, rows = min(
+        ((name, layer.weight.shape[0]) for part in parts for name, layer in part.layers.items()),
+        key=lambda each: each[1],
+    )
+    if config.lora_dropout and config.lora_dropout**rows > _MOST_DROPPED:
+        most = _MOST_DROPPED ** (1 / rows)
+        faults.append(f"`lora_dropout` must be at most {most:.2f}, because {name} has {rows} rows alone")
     if faults:
         raise ConfigError("the training configuration", tuple(faults))
-
-
-def _fitting(module: Any) -> dict[str, Any]:
-    import torch
-
-    return {name: m for name, m in module.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))}
 
 
 def _inject(part: Adapted, config: TrainConfig) -> dict[str, torch.nn.Parameter]:
@@ -127,7 +143,7 @@ def _inject(part: Adapted, config: TrainConfig) -> dict[str, torch.nn.Parameter]
 def _peft_config(part: Adapted, config: TrainConfig) -> Any:
     from peft import LoHaConfig, LoKrConfig, LoraConfig
 
-    targets, dropout = list(part.targets), config.lora_dropout
+    targets, dropout = list(part.layers), config.lora_dropout
     match config.kind:
         case "loha":
             return LoHaConfig(r=part.rank, alpha=part.alpha, rank_dropout=dropout, target_modules=targets)
