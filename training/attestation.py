@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 from provenance.base import BaseModel
 from provenance.canonical import Json, canonical_json, sha256_hex
 from training.config import TrainConfig
+from training.private_accounting import PRIVACY, stated_privacy
 from training.replay_chain import NAME as REPLAY
 from training.replay_chain import Chain
 from training.replay_stack import code_digest, is_repeatable, processor, version, versions
 from training.screening import Screened
+from training.watch import NAME as VALIDATION
+from training.watch import Watched
 
 if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest
@@ -40,6 +43,7 @@ class Run:
     prediction: str
     losses: tuple[float, ...]
     resumed_at: tuple[int, ...]
+    watched: Watched | None
     noising: Json | None = None
 
 
@@ -56,7 +60,10 @@ def attest(
 
     ``screened`` says by which policy and filters the dataset was screened, and by whom; ``chain`` is what a replay is
     compared with. ``further`` are byproducts, each with a ``name`` and ``annotations``, of audits and the like.
+
+    A differentially private training states its privacy instead of its losses and chain, which tell who was drawn.
     """
+    private = config.dp_epsilon > 0
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -73,6 +80,7 @@ def attest(
                 **({"noising": run.noising} if run.noising else {}),
                 **({"released": "the moving average of the weights"} if config.ema_decay else {}),
                 "side": run.side,
+                "steps": len(run.losses),
                 "threads": run.threads,
             },
             "resolvedDependencies": [
@@ -105,19 +113,22 @@ def attest(
             "builder": {"id": BUILDER, "version": versions(config)},
             "metadata": {"invocationId": str(uuid.uuid4()), "startedOn": run.started, "finishedOn": run.finished},
             "byproducts": [
-                {"name": "losses", "annotations": _loss_summary(run.losses)},
+                *([] if private else [{"name": "losses", "annotations": _loss_summary(run.losses)}]),
                 {"name": "hardware", "annotations": _hardware(run.device)},
                 {
                     "name": "resources",
                     "annotations": {
                         "processor_seconds": round(run.processor_seconds, 1),
                         "resumed_at": list(run.resumed_at),
-                        "samples_seen": config.steps * config.batch_size * config.accumulate,
+                        "samples_seen": len(run.losses) * config.batch_size * config.accumulate,
                         "seconds": round(run.seconds, 1),
                     },
                 },
+                *([{"name": VALIDATION, "annotations": run.watched.to_json()}] if run.watched else []),
                 {"name": "screening", "annotations": screened.to_json()},
-                {"name": REPLAY, "annotations": chain.to_json()},
+                {"name": PRIVACY, "annotations": stated_privacy(config, len(manifest.records))}
+                if private
+                else {"name": REPLAY, "annotations": chain.to_json()},
                 *further,
             ],
         },

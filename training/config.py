@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from provenance.canonical import Json, canonical_json, sha256_hex
 from provenance.files import read_file
+from provenance.trigger import is_learned
 from training.errors import ConfigError
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
@@ -206,6 +207,14 @@ class TrainConfig:
         """Steps from one link of the replay chain to the next; 0 stands for 25, and more in very long trainings."""
         return self.replay_every or max(25, math.ceil(self.steps / 1000))
 
+    @property
+    def validate_steps(self) -> int:
+        """Steps from one validation to the next; 0 stands for about twenty in a training, at links of the chain."""
+        if self.validate_every:
+            return self.validate_every
+        segment = self.segment_steps
+        return segment * max(1, math.ceil(self.steps / (20 * segment)))
+
     def learning_rate_at(self, step: int) -> float:
         """Linear warmup, then a half cosine from ``learning_rate`` to ``final_learning_rate`` at the last step."""
         if step < self.warmup_steps:
@@ -267,6 +276,11 @@ def _joint_faults(config: TrainConfig) -> Iterator[str]:
         yield "`trigger_initial` needs a `trigger`"
     if config.patience and not config.validation_share:
         yield "`patience` needs a `validation_share` above 0: without pictures held out nothing tells when to stop"
+    if config.validate_every % config.segment_steps:
+        yield (
+            f"`validate_every` must be a multiple of {config.segment_steps}, the steps between links of the replay "
+            f"chain, not {config.validate_every}"
+        )
     if config.accumulate % config.processes:
         yield f"`accumulate` must be a multiple of `processes` ({config.processes}), not {config.accumulate}"
     if config.optimiser == "prodigy":
@@ -291,12 +305,20 @@ def _joint_faults(config: TrainConfig) -> Iterator[str]:
 def _not_private(config: TrainConfig) -> dict[str, bool]:
     """What would see pictures outside the accounted gradients, or what per-picture gradients do not exist for."""
     return {
+        "`adversarial_noise`": config.adversarial_noise > 0,
         "`compile`": config.compile,
         "`ema_decay`": config.ema_decay > 0,
         "`gradient_checkpointing`": config.gradient_checkpointing,
-        "`patience`": config.patience > 0,
+        f'`kind = "{config.kind}"`': config.kind != "lora",
+        '`precision = "fp16"`': config.precision == "fp16",
+        "`prior_prompts`": bool(config.prior_prompts),
         "`processes`": config.processes > 1,
         "`quantise`": config.quantise != "none",
+        "`replay_snapshots`": config.replay_snapshots,
+        "`text_encoder_rank`": config.text_encoder_rank > 0,
+        "a learned `trigger`": is_learned(config.trigger),
+        "`validation_share`": config.validation_share > 0,
+        "`wandb`": config.wandb,
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from provenance.canonical import canonical_json, sha256_hex
 from training.batch import batch_loss, draw_batch
 from training.draws import draw_seed
+from training.errors import TrainingError
 from training.optimisers import set_learning_rates
 from training.precision import take_scaled_step
 from training.replay_chain import Taken
@@ -21,6 +22,8 @@ def compute_gradients(setup: Setup, step: int) -> Taken:
     import torch
 
     config = setup.config
+    if config.dp_epsilon:
+        raise TrainingError("these gradients would not be private", fix="take those of training.private")
     # Dropout inside PEFT draws from the global generator; this makes it a function of the step.
     torch.manual_seed(draw_seed(config.seed, step, 0, "dropout"))
     loss, batches = 0.0, []

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,13 @@ from provenance.errors import UsageError
 from provenance.moments import format_moment, utc_now
 from provenance.screening.screens import ScreeningChoice
 from training.attestation import Run
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, forget_after
 from training.config import TrainConfig
+from training.curve import write_curve
 from training.errors import CheckpointError, LossNotFinite, TrainingError, TrainingInterrupted
 from training.interruption import interruption
-from training.loop import apply_gradients, compute_gradients
+from training.loop import apply_gradients
+from training.private import step_gradients
 from training.release import write_release
 from training.replay_chain import Binding, Trail
 from training.replay_snapshots import SNAPSHOTS, save_snapshot
@@ -31,16 +32,24 @@ from training.replay_stack import stack_of
 from training.samples import draw_samples, sample_prompts
 from training.screening import KEPT, require_screened
 from training.setup import Setup, device_of, set_up, torch_settings
+from training.trackers import Trackers, open_trackers
+from training.validation import held_out_paths, validation_loss
+from training.watch import Watch, Watched, overfitting_from
 
 if TYPE_CHECKING:
     from provenance.adapter import AdapterManifest
     from provenance.identity import Issuer
     from provenance.manifest import DatasetManifest
 
+CHECKPOINTS, BEST = "checkpoints", "best"
+
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: the stage (screening, reading, training, sampling, signing), and in training the loss."""
+    """How far a training is: the stage (screening, reading, training, sampling, signing), and in training the loss.
+
+    ``validation`` is the last loss over the pictures held out, where there are any.
+    """
 
     stage: str
     done: int
@@ -48,6 +57,7 @@ class Progress:
     loss: float | None = None
     images_per_second: float | None = None
     seconds_left: float | None = None
+    validation: float | None = None
 
 
 def train(
@@ -64,8 +74,9 @@ def train(
 ) -> AdapterManifest:
     """Screens a verified dataset, trains a LoRA adapter on it and writes a signed adapter release.
 
-    Checkpoints, TensorBoard logs and snapshots for replay lie beside the release, in ``<release>.work/``, from where
-    ``resume`` goes on, to the same bits and the same replay chain on one thread or in deterministic mode. Raises
+    Checkpoints, logs, the loss curve and snapshots for replay lie beside the release, in ``<release>.work/``, from
+    where ``resume`` goes on, to the same bits and the same replay chain on one thread or in deterministic mode. With
+    ``patience``, the weights of the least validation loss are released and the chain ends there. Raises
     TrainingError, DatasetBlocked, CheckpointError, LossNotFinite, TrainingInterrupted or ScreeningInterrupted.
     """
     started, clock, processor = format_moment(utc_now()), time.monotonic(), time.process_time()
@@ -89,24 +100,31 @@ def train(
         prompts = sample_prompts(config, [record.caption for record in manifest.records])
         stack = stack_of(device, threads, config)
         losses: list[float] = []
+        watch = Watch()
         resumed_at: tuple[int, ...] = ()
         if checkpoint is None:
             shutil.rmtree(work / SNAPSHOTS, ignore_errors=True)
+            shutil.rmtree(work / BEST, ignore_errors=True)
             trail = Trail.begin(binding, config.segment_steps, *setup.state().digests(), stack)
         else:
             setup.restore(checkpoint.state)
             trail = checkpoint.trail.goes_on(stack)
-            started, losses = checkpoint.started, list(checkpoint.losses)
+            started, losses, watch = checkpoint.started, list(checkpoint.losses), checkpoint.watch
+            forget_after(work / BEST, checkpoint.step)
             resumed_at = (*checkpoint.resumed_at, checkpoint.step)
 
-        def save(step: int) -> None:
-            state = Checkpoint(binding, step, setup.state(), trail, tuple(losses), started, resumed_at)
-            state.save(work / "checkpoints")
+        take = step_gradients(setup, work / CHECKPOINTS, resumed=checkpoint is not None)
+
+        def save(step: int, folder: str = CHECKPOINTS) -> None:
+            state = Checkpoint(binding, step, setup.state(), trail, tuple(losses), started, resumed_at, watch)
+            state.save(work / folder)
 
         first, loop_clock = len(losses), time.monotonic()
-        with _logs(work / "tensorboard", first) as logs, interruption() as interrupted:
+        with open_trackers(work, config, name or release.name, first) as trackers, interruption() as interrupted:
             for step in range(first, config.steps):
-                taken = compute_gradients(setup, step)
+                if watch.is_out_of(config.patience):
+                    break
+                taken = take(step)
                 if not math.isfinite(taken.loss):
                     if step > 0:
                         save(step)
@@ -114,7 +132,7 @@ def train(
                         f"the loss became {taken.loss} at step {step + 1}",
                         expected="a finite number",
                         found=f"learning_rate = {config.learning_rate:g}, precision = {config.precision}",
-                        fix=f"lower `learning_rate` or use fp32; the last good step is kept in {work / 'checkpoints'}",
+                        fix=f"lower `learning_rate` or use fp32; the last good step is kept in {work / CHECKPOINTS}",
                     )
                 apply_gradients(setup, step)
 
@@ -126,14 +144,20 @@ def train(
                     if config.replay_snapshots:
                         save_snapshot(work / SNAPSHOTS, done, setup.state())
 
+                if setup.cache.held_out and (done % config.validate_steps == 0 or done == config.steps):
+                    watch = watch.after(done, _validation(setup, done))
+                    trackers.scalars({"validation loss": watch.points[-1][1]}, done)
+                    if config.patience and watch.is_best:
+                        save(done, BEST)
+
                 elapsed = time.monotonic() - loop_clock
                 rate = (done - first) * config.batch_size * config.accumulate / elapsed
                 left = elapsed / (done - first) * (config.steps - done)
-                report(Progress("training", done, config.steps, taken.loss, rate, left))
-                logs.add_scalar("loss", taken.loss, done)
-                logs.add_scalar("learning rate", config.learning_rate_at(step), done)
+                validated = watch.points[-1][1] if watch.points else None
+                report(Progress("training", done, config.steps, taken.loss, rate, left, validated))
+                trackers.scalars({"loss": taken.loss, "learning rate": config.learning_rate_at(step)}, done)
                 if config.sample_every and done % config.sample_every == 0 and done < config.steps:
-                    _log_samples(logs, setup, prompts, done)
+                    _draw_samples(trackers, setup, prompts, done)
                 if interrupted.is_set():
                     save(done)
                     raise TrainingInterrupted(
@@ -143,11 +167,18 @@ def train(
                 if done % config.checkpoint_every == 0 or done == config.steps:
                     save(done)
 
+            stopped_at, all_losses = len(losses), tuple(losses)
+            if config.patience:
+                best = _restore_best(setup, work / BEST, binding)
+                trail, losses = best.trail, list(best.losses)
+            write_curve(work / "curve.png", all_losses, watch, len(losses))
             report(Progress("sampling", 0, len(prompts)))
-            pictures = _log_samples(logs, setup, prompts, config.steps)
+            pictures = _draw_samples(trackers, setup, prompts, stopped_at)
         report(Progress("sampling", len(pictures), len(prompts)))
 
     report(Progress("signing", 0, 1))
+    overfits = overfitting_from(watch, all_losses)
+    watched = Watched(watch, held_out_paths(manifest, config), overfits, stopped_at) if watch.points else None
     run = Run(
         name=name or release.name,
         started=started,
@@ -161,12 +192,14 @@ def train(
         losses=tuple(losses),
         resumed_at=resumed_at,
         noising=setup.family.noising.facts(),
+        watched=watched,
     )
     samples = tuple(zip(prompts, pictures, strict=True))
     signed = write_release(
         release, setup.state().released, samples, manifest, base, config, run, screened, trail, issuer
     )
-    shutil.rmtree(work / "checkpoints", ignore_errors=True)
+    shutil.rmtree(work / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(work / BEST, ignore_errors=True)
     (work / KEPT).unlink(missing_ok=True)
     report(Progress("signing", 1, 1))
     return signed
@@ -191,10 +224,10 @@ def check_choices(manifest: DatasetManifest) -> None:
 def _starting_point(release: Path, work: Path, binding: Binding, resume: bool) -> Checkpoint | None:
     if release.exists():
         raise UsageError(f"{release} is already there", fix="give another folder with --out")
-    checkpoint = Checkpoint.latest(work / "checkpoints", binding) if resume else None
+    checkpoint = Checkpoint.latest(work / CHECKPOINTS, binding) if resume else None
     if resume and checkpoint is None:
         raise CheckpointError(f"there is nothing to resume in {work / 'checkpoints'}", fix="run again without --resume")
-    if not resume and any((work / "checkpoints").glob("step-*.safetensors")):
+    if not resume and any((work / CHECKPOINTS).glob("step-*.safetensors")):
         raise UsageError(
             f"an unfinished training lies in {work}",
             fix="go on with it by --resume, or delete that folder to begin anew",
@@ -202,19 +235,34 @@ def _starting_point(release: Path, work: Path, binding: Binding, resume: bool) -
     return checkpoint
 
 
-@contextmanager
-def _logs(folder: Path, first_step: int) -> Iterator[Any]:
-    from torch.utils.tensorboard import SummaryWriter
+def _validation(setup: Setup, step: int) -> float:
+    with setup.as_released():
+        loss = validation_loss(setup)
+    if not math.isfinite(loss):
+        raise LossNotFinite(
+            f"the validation loss became {loss} after step {step}",
+            expected="a finite number",
+            fix="lower `learning_rate` or use fp32",
+        )
+    return loss
 
-    with SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None) as writer:
-        yield writer
+
+def _restore_best(setup: Setup, folder: Path, binding: Binding) -> Checkpoint:
+    """Goes back to the state of the least validation loss."""
+    best = Checkpoint.latest(folder, binding)
+    if best is None:
+        raise CheckpointError(f"the best state of this training is missing from {folder}", fix="train it again")
+    setup.restore(best.state)
+    return best
 
 
-def _log_samples(logs: Any, setup: Setup, prompts: tuple[str, ...], step: int) -> list[Any]:
+def _draw_samples(trackers: Trackers, setup: Setup, prompts: tuple[str, ...], step: int) -> list[Any]:
     import numpy as np
 
     with setup.as_released():
         pictures = draw_samples(setup, prompts)
-    for index, (prompt, picture) in enumerate(zip(prompts, pictures, strict=True)):
-        logs.add_image(f"samples/{index:02} {prompt}", np.asarray(picture), step, dataformats="HWC")
+    named = zip(prompts, pictures, strict=True)
+    trackers.pictures(
+        {f"samples/{i:02} {prompt}": np.asarray(picture) for i, (prompt, picture) in enumerate(named)}, step
+    )
     return pictures

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.canonical import sha256_hex
@@ -21,6 +22,7 @@ from training.batch import make_batch, sample_losses
 from training.errors import TrainingError
 from training.loop import compute_gradients
 from training.private_accounting import Plan, plan_privacy
+from training.private_plan import PLAN, keep_plan
 from training.private_secret import Secret
 from training.replay_chain import Taken
 
@@ -35,9 +37,18 @@ UNTOLD = sha256_hex(b"")
 _ROUNDING = 1 + 1e-6
 
 
-def step_gradients(setup: Setup) -> Callable[[int], Taken]:
-    """What leaves the gradients of a step in the parameters: plain ones, or private ones with ``dp_epsilon``."""
-    return PrivateGradients.of(setup) if setup.config.dp_epsilon else partial(compute_gradients, setup)
+def step_gradients(setup: Setup, folder: Path | None = None, *, resumed: bool = False) -> Callable[[int], Taken]:
+    """What leaves the gradients of a step in the parameters: plain ones, or private ones with ``dp_epsilon``.
+
+    ``folder`` is that of the checkpoints: the plan is kept there, and a training that is resumed must have the same.
+    Raises ConfigError, TrainingError, or CheckpointError when the plan is another.
+    """
+    if not setup.config.dp_epsilon:
+        return partial(compute_gradients, setup)
+    private = PrivateGradients.of(setup)
+    if folder is not None:
+        keep_plan(folder / PLAN, private.plan, resumed=resumed)
+    return private
 
 
 @dataclass(frozen=True)

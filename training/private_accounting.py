@@ -18,6 +18,7 @@ from provenance.canonical import Json
 from training.config import TrainConfig
 from training.errors import ConfigError, TrainingError
 
+PRIVACY = "privacy"
 ACCOUNTANT = "rdp"
 # Those of Opacus, and higher ones, which bound small epsilons more tightly.
 ORDERS = (*(1 + tenth / 10 for tenth in range(1, 100)), *range(11, 64), 64, 80, 96, 128, 192, 256, 384, 512)
@@ -83,6 +84,17 @@ def plan_privacy(config: TrainConfig, items: int) -> Plan:
         spent=epsilon_spent(sigma, rate, config.steps, config.dp_delta),
         opacus=_opacus_release(),
     )
+
+
+def stated_privacy(config: TrainConfig, items: int) -> Json:
+    """What an attestation says of a private training: the plan, what it is about, and what is withheld for it."""
+    return {
+        **plan_privacy(config, items).to_json(),
+        "mechanism": "Poisson-subsampled Gaussian",
+        "neighbours": "one item's gradients are left out of every step",
+        "unit": "one item of the dataset",
+        "withheld": ["losses", "replay"],
+    }
 
 
 def epsilon_spent(sigma: float, sample_rate: float, steps: int, delta: float) -> float:

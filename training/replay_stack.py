@@ -66,8 +66,11 @@ def differences(recorded: Mapping[str, str], here: Mapping[str, str]) -> tuple[D
 def is_repeatable(device: str, threads: int, config: TrainConfig) -> bool:
     """Whether the same stack gives the same bits again.
 
-    Measured: one CPU thread does; more threads, and accelerators outside deterministic mode, do not always.
+    Measured: one CPU thread does; more threads, and accelerators outside deterministic mode, do not always. A
+    differentially private training never does: nobody has its noise.
     """
+    if config.dp_epsilon:
+        return False
     return threads == 1 if device == "cpu" else config.deterministic and device == "cuda"
 
 
