@@ -1,4 +1,4 @@
-"""`prov dataset`: screen a folder of pictures, sign it with the rights in it, and verify a signed one."""
+"""`prov dataset`: caption and screen a folder of pictures, sign it with the rights in it, and verify a signed one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,52 @@ if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest
     from provenance.screening.subjects import Subject
 
-app = typer.Typer(help="Screen, sign and verify datasets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Caption, screen, sign and verify datasets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("caption")
+def caption(
+    folder: Annotated[Path, typer.Argument(help="Pictures; those that have a caption keep it.")],
+    model: Annotated[
+        str, typer.Option(help="A BLIP captioning model: a folder, or a hub id.")
+    ] = "Salesforce/blip-image-captioning-base",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write captions anew that a model wrote; never those of a person.")
+    ] = False,
+    prefix: Annotated[str, typer.Option(help="Text to put before every caption, such as a trigger word.")] = "",
+    max_length: Annotated[int, typer.Option(min=4, max=200, help="The most tokens of a caption.")] = 40,
+    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda or mps.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a caption beside every picture that has none, marked as written by a model; a stopped run goes on.
+
+    Example: prov dataset caption pictures --prefix "sks, "
+    """
+    with refusals():
+        from training.captioner import Blip, resolve_captioner
+        from training.captioning import caption_folder
+
+        found = resolve_captioner(model)
+        made = caption_folder(
+            folder,
+            Blip.load(found, device, max_length),
+            found.identity,
+            prefix=prefix,
+            overwrite=overwrite,
+            progress=progress("captioning"),
+        )
+    facts = {
+        "written": list(made.written),
+        "kept": list(made.kept),
+        "model": found.identity.model,
+        "model_sha256": found.identity.sha256,
+    }
+    emit(
+        facts,
+        f"{len(made.written)} captions written by {found.identity.model}, {len(made.kept)} kept",
+        as_json=as_json,
+    )
+    note(f"next: read them, then prov dataset sign {folder} …")
 
 
 @app.command("sign")

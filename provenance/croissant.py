@@ -75,6 +75,7 @@ def describe(name: str, records: Sequence[Record], records_jsonl: bytes, created
     licences = sorted({record.licence for record in records})
     return canonical_json(
         {
+            **_annotation(records),
             "@context": CONTEXT,
             "@type": "sc:Dataset",
             "conformsTo": CONFORMS_TO,
@@ -114,6 +115,18 @@ def describe(name: str, records: Sequence[Record], records_jsonl: bytes, created
             ],
         }
     )
+
+
+def _annotation(records: Sequence[Record]) -> Json:
+    """Croissant's responsible-AI vocabulary, section on labelling: the tools that captions were written with."""
+    written = [record.caption_by for record in records if record.caption_by is not None]
+    if not written:
+        return {}
+    tools = sorted({f"{each.model} (sha256 {each.sha256})" for each in written})
+    return {
+        "rai:dataAnnotationProtocol": f"{len(written)} of {len(records)} captions were written by a model.",
+        "rai:machineAnnotationTools": tools,
+    }
 
 
 def _field(column: str, kind: str) -> Json:

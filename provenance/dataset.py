@@ -139,4 +139,5 @@ def _copy(source: Path, item: Item, tree: Path) -> Record:
         consent=item.consent,
         training_mining=item.training_mining,
         preprocessing=item.preprocessing,
+        caption_by=item.caption_by,
     )

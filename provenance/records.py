@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
@@ -34,8 +34,19 @@ class Consent:
 
 
 @dataclass(frozen=True)
+class Captioner:
+    """The model that wrote a caption: a name that others can find it by, and the SHA-256 over its files."""
+
+    model: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Record:
-    """One picture: its bytes (path below ``dataset/``, size in bytes, SHA-256, CID), its caption and its rights."""
+    """One picture: its bytes (path below ``dataset/``, size in bytes, SHA-256, CID), its caption and its rights.
+
+    ``caption_by`` is the model that wrote the caption, or None where a person did or nobody said.
+    """
 
     path: str
     size: int
@@ -50,12 +61,15 @@ class Record:
     consent: Consent | None = None
     training_mining: str = "allowed"
     preprocessing: tuple[Json, ...] = ()
+    caption_by: Captioner | None = None
 
     def to_bytes(self) -> bytes:
-        """The record as canonical JSON, without a line end."""
+        """The record as canonical JSON, without a line end; ``caption_by`` is left out where there is none."""
         consent = None if self.consent is None else {"basis": self.consent.basis, "uri": self.consent.uri}
+        marks = {} if self.caption_by is None else {"caption_by": asdict(self.caption_by)}
         return canonical_json(
             {
+                **marks,
                 "caption": self.caption,
                 "cid": self.cid,
                 "cid_profile": self.cid_profile,
@@ -81,9 +95,11 @@ class Record:
     def parse(cls, line: bytes, what: str = "the record") -> Record:
         """Reads one line strictly: it must be the canonical bytes of a valid record; raises FormatError."""
         value = parse_json(line, what, limit=MAX_LINE_BYTES)
-        if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
+        keys = set(cls.__dataclass_fields__)
+        if not isinstance(value, dict) or set(value) | {"caption_by"} != keys:
             raise FormatError(
-                f"{what} is malformed", expected="the keys " + ", ".join(sorted(cls.__dataclass_fields__))
+                f"{what} is malformed",
+                expected=f"the keys {', '.join(sorted(keys))}; caption_by where a model wrote it",
             )
         try:
             record = cls._of(value)
@@ -116,6 +132,7 @@ class Record:
             consent=consent_of(value["consent"]),
             training_mining=training_choice(value["training_mining"]),
             preprocessing=preprocessing_of(value["preprocessing"]),
+            caption_by=captioner_of(value.get("caption_by")),
         )
 
 
@@ -187,6 +204,15 @@ def consent_of(value: Any) -> Consent | None:
     uri = value.get("uri")
     basis = _choice(value["basis"], "consent basis", CONSENT_BASES)
     return Consent(basis, None if uri is None else _text(uri, "consent uri", MAX_TEXT))
+
+
+def captioner_of(value: Any) -> Captioner | None:
+    """``{"model": …, "sha256": …}``, or None when no model wrote the caption; raises DatasetError."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"model", "sha256"} or not is_digest(value["sha256"]):
+        raise DatasetError("caption_by is malformed", expected='{"model": …, "sha256": 64 hexadecimal digits}')
+    return Captioner(_text(value["model"], "caption_by model", MAX_TEXT), value["sha256"])
 
 
 def preprocessing_of(value: Any) -> tuple[Json, ...]:

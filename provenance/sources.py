@@ -1,7 +1,8 @@
 """The folder a maker signs: pictures with their captions, and the rights of each or of all.
 
 Captions are in ``NAME.txt`` beside each picture, or in ``metadata.jsonl`` (``{"file_name": …, "text": …}`` as
-Hugging Face's imagefolder has it, with rights beside them).
+Hugging Face's imagefolder has it, with rights beside them). Which of them a model wrote is in
+``machine-captions.jsonl``, or in ``metadata.jsonl`` as ``caption_by``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from provenance.faults import Faults
 from provenance.files import read_file
 from provenance.folders import list_files
 from provenance.images import SUFFIXES
+from provenance.machine_captions import MARKS, Mark, read_marks
 from provenance.records import (
     MAX_LINE_BYTES,
+    Captioner,
     Consent,
     caption_text,
+    captioner_of,
     consent_of,
     holder_text,
     preprocessing_of,
@@ -36,6 +40,7 @@ KEYS = frozenset(
     {
         "file_name",
         "text",
+        "caption_by",
         "licence",
         "license",
         "rights_holder",
@@ -69,15 +74,20 @@ class Item:
     consent: Consent | None
     training_mining: str
     preprocessing: tuple[Json, ...]
+    caption_by: Captioner | None
 
 
 @dataclass(frozen=True)
 class Found:
-    """One picture of a folder, and what is written beside it: a caption file's text, an entry of metadata.jsonl."""
+    """One picture of a folder, and what is written beside it: a caption file's text, an entry of metadata.jsonl.
+
+    ``mark`` is the newest one that a captioning model left about the picture, whatever its caption says by now.
+    """
 
     name: str
     sidecar: str | None
     entry: Mapping[str, Any]
+    mark: Mark | None = None
 
     @property
     def caption(self) -> str:
@@ -88,6 +98,13 @@ class Found:
         if text is None and self.sidecar is None:
             raise DatasetError("has no caption", expected=f'a .txt file of the same name, or "text" in {METADATA}')
         return caption_text(self.sidecar if text is None else text)
+
+    @property
+    def caption_by(self) -> Captioner | None:
+        """The model that wrote this very caption, by a mark or by metadata.jsonl; raises DatasetError."""
+        if self.mark is not None and self.mark.is_of(self.caption):
+            return self.mark.captioner
+        return captioner_of(self.entry.get("caption_by"))
 
 
 def read_source(folder: Path, rights: Rights, faults: Faults) -> list[Item]:
@@ -106,12 +123,12 @@ def find_pictures(folder: Path, faults: Faults) -> list[Found]:
     names = list_files(folder, faults, hidden=False)
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     captions = {name for name in names if PurePosixPath(name).suffix.lower() == ".txt"}
-    for name in names:
-        if name != METADATA and name not in captions and PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            faults.add(name, "is neither a picture (PNG, JPEG, WebP), a caption (.txt) nor metadata.jsonl")
+    for name in sorted({*names} - {METADATA, MARKS, *pictures, *captions}):
+        faults.add(name, "is neither a picture (PNG, JPEG, WebP), a caption (.txt) nor metadata.jsonl")
     entries = _read_metadata(folder, faults) if METADATA in names else {}
     for name in sorted(entries.keys() - set(pictures)):
         faults.add(METADATA, f"describes {name!r}, which is not there")
+    marks = _read_marks(folder, faults) if MARKS in names else {}
     owners: dict[str, str] = {}
     found = []
     for name in pictures:
@@ -123,7 +140,7 @@ def find_pictures(folder: Path, faults: Faults) -> list[Found]:
             owners[sidecar] = name
         try:
             sidecar_text = _read_caption(folder / sidecar) if sidecar in captions else None
-            found.append(Found(name, sidecar_text, entries.get(name, {})))
+            found.append(Found(name, sidecar_text, entries.get(name, {}), marks.get(name)))
         except ProvenanceError as error:
             faults.add(name, error)
     for name in sorted(captions - owners.keys()):
@@ -131,6 +148,14 @@ def find_pictures(folder: Path, faults: Faults) -> list[Found]:
     if not pictures:
         faults.add(str(folder), "holds no pictures (PNG, JPEG, WebP)")
     return found
+
+
+def _read_marks(folder: Path, faults: Faults) -> dict[str, Mark]:
+    try:
+        return read_marks(folder)
+    except ProvenanceError as error:
+        faults.add(MARKS, error)
+        return {}
 
 
 def _read_metadata(folder: Path, faults: Faults) -> dict[str, Json]:
@@ -186,4 +211,5 @@ def _item(found: Found, rights: Rights) -> Item:
         consent=consent_of(entry["consent"]) if "consent" in entry else rights.consent,
         training_mining=training_choice(entry.get("training_mining", rights.training_mining)),
         preprocessing=preprocessing_of(entry.get("preprocessing", ())),
+        caption_by=found.caption_by,
     )

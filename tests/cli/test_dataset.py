@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cli.dataset import app
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer
+from tests.training.tiny_blip import save_tiny_blip
 
 
 @pytest.fixture
@@ -116,3 +117,26 @@ def test_verifying_imports_nothing_heavy(pictures: Path, issuer: Issuer, tmp_pat
         cwd=Path(__file__).parents[2],
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_captions_are_written_beside_pictures_and_signed_as_a_model_s(
+    issuer: Issuer, tmp_path: Path, pictures: Path
+) -> None:
+    model = save_tiny_blip(tmp_path / "tiny")
+    Image.new("RGB", (40, 40), "blue").save(pictures / "sea.png")
+    code, out, err = run("caption", pictures, "--model", model, "--prefix", "sks, ", "--max-length", "6", "--json")
+    assert code == 0, err
+    made = json.loads(out)
+    assert (made["written"], made["kept"], made["model"]) == (["sea.png"], ["fish.png"], "local:tiny")
+    assert (pictures / "sea.txt").read_text().startswith("sks, ")
+    assert run("sign", pictures, "--license", "MIT", "--holder", "Ada", "--out", tmp_path / "release")[0] == 0
+    lines = (tmp_path / "release" / "dataset" / "records.jsonl").read_text().splitlines()
+    fish, sea = (json.loads(line) for line in lines)
+    assert "caption_by" not in fish
+    assert sea["caption_by"] == {"model": "local:tiny", "sha256": made["model_sha256"]}
+
+
+def test_a_captioning_model_that_is_none_is_refused(pictures: Path, tmp_path: Path) -> None:
+    code, _, err = run("caption", pictures, "--model", tmp_path)
+    assert code == 1
+    assert "is not a captioning model" in err

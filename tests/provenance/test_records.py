@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from provenance.canonical import sha256_hex
 from provenance.errors import DatasetError, FormatError
 from provenance.records import (
+    Captioner,
     Consent,
     Record,
     caption_text,
@@ -51,6 +52,21 @@ def test_records_are_written_in_order_of_path() -> None:
     other = replace(RECORD, path="data/Z.png")
     assert serialise_records([RECORD, other]) == serialise_records([other, RECORD])
     assert serialise_records([RECORD, other]) == other.to_bytes() + b"\n" + RECORD.to_bytes() + b"\n"
+
+
+def test_who_wrote_a_caption_is_told_only_where_it_was_a_model() -> None:
+    by_model = replace(RECORD, caption_by=Captioner("hf:owner/blip@abc", "ab" * 32))
+    assert b"caption_by" not in RECORD.to_bytes()
+    assert Record.parse(by_model.to_bytes()) == by_model
+    assert Record.parse(RECORD.to_bytes()).caption_by is None
+    assert by_model.digest != RECORD.digest
+
+
+@pytest.mark.parametrize("mark", ["null", '{"model":"x"}', '{"model":"x","sha256":"ab"}', '"x"'])
+def test_a_malformed_mark_of_a_model_is_refused(mark: str) -> None:
+    line = b'{"caption_by":' + mark.encode() + b"," + RECORD.to_bytes()[1:]
+    with pytest.raises(FormatError):
+        Record.parse(line)
 
 
 def test_digest_of_a_record_is_that_of_its_line() -> None:
