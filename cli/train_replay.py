@@ -75,7 +75,7 @@ def _text(made: Replayed, recorded: Recorded) -> str:
     lines = [f"{paint(made.verdict, _COLOURS[made.verdict])}: {_sentence(made)}"]
     lines.append(
         f"replayed  {_count(len(made.executed), 'segment')} of {made.segments} ({made.steps} of "
-        f"{recorded.config.steps} steps), {len(made.chosen)} chosen at random"
+        f"{recorded.chain.links[-1].step} steps), {len(made.chosen)} chosen at random"
     )
     if made.mismatch is None and len(made.chosen) < made.segments:
         passes = 1 - len(made.chosen) / made.segments

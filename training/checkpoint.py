@@ -13,11 +13,12 @@ from provenance.files import read_file, write_file
 from training.errors import CheckpointError
 from training.replay_chain import Binding, Trail
 from training.state import State
+from training.watch import Watch
 
 if TYPE_CHECKING:
     import torch
 
-TYPE = "urn:prov:checkpoint:v2"
+TYPE = "urn:prov:checkpoint:v3"
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 _LOSSES = "losses"
@@ -34,6 +35,7 @@ class Checkpoint:
     losses: tuple[float, ...]
     started: str
     resumed_at: tuple[int, ...]
+    watch: Watch
 
     def save(self, folder: Path) -> Path:
         """Writes ``step-NNNNNNNN.safetensors``, whole or not at all, and lets go of all but the newest two."""
@@ -48,6 +50,7 @@ class Checkpoint:
             "started": self.started,
             "step": self.step,
             "trail": self.trail.to_json(),
+            "validations": self.watch.to_json(),
         }
         path = folder / f"step-{self.step:08}.safetensors"
         write_file(path, save(tensors, {"prov.checkpoint": canonical_json(state).decode()}))
@@ -73,10 +76,18 @@ class Checkpoint:
         try:
             held = State.from_tensors({name: tensor for name, tensor in tensors.items() if name != _LOSSES})
             trail = Trail.from_json(state["trail"], found, state["step"], f"the replay chain in {paths[-1].name}")
+            watch = Watch.from_json(state["validations"], paths[-1].name)
         except (CheckpointError, FormatError) as error:
             raise _damaged(paths[-1]) from error
         losses = tuple(tensors[_LOSSES].tolist())
-        return cls(found, state["step"], held, trail, losses, state["started"], tuple(state["resumed_at"]))
+        return cls(found, state["step"], held, trail, losses, state["started"], tuple(state["resumed_at"]), watch)
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Deletes the checkpoints of later steps: a training that goes on from ``step`` repeats them."""
+    for path in _checkpoints(folder):
+        if int(path.stem.removeprefix("step-")) > step:
+            path.unlink()
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -95,7 +106,7 @@ def _parse(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         if state["type"] != TYPE:
             raise _foreign(path, str(state["type"])[:80])
         whole = (
-            set(state) == {"type", "binding", "resumed_at", "started", "step", "trail"}
+            set(state) == {"type", "binding", "resumed_at", "started", "step", "trail", "validations"}
             and set(state["binding"]) == {"base", "config", "dataset"}
             and tensors[_LOSSES].shape == (state["step"],)
         )

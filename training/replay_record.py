@@ -47,7 +47,8 @@ def read_recorded(adapter: AdapterManifest) -> Recorded:
     config = _config(adapter.predicate)
     binding = Binding(adapter.base_digest, config.digest, adapter.dataset_digest)
     what = f"the replay chain in {STATEMENT}"
-    chain = Chain.from_json(chains[0].get("annotations"), binding, config.steps, what)
+    steps = _steps(adapter.predicate, config)
+    chain = Chain.from_json(chains[0].get("annotations"), binding, steps, what)
     if chain.every != config.segment_steps:
         raise FormatError(f"{what} has other segments than its settings", expected=f"{config.segment_steps} steps each")
     _check_released(adapter, config, chain)
@@ -73,6 +74,17 @@ def _config(predicate: Json) -> TrainConfig:
     if config.digest != digest:
         raise _other_version("settings that did not exist then")
     return config
+
+
+def _steps(predicate: Json, config: TrainConfig) -> int:
+    """After how many steps the released weights were: fewer than configured where validation got no better."""
+    match predicate:
+        case {"buildDefinition": {"internalParameters": {"steps": int(steps)}}} if 0 < steps <= config.steps:
+            return steps
+        case {"buildDefinition": {"internalParameters": dict(others)}} if "steps" not in others:
+            return config.steps
+        case _:
+            raise FormatError(f"{STATEMENT} does not say its steps", expected=f"steps from 1 to {config.steps}")
 
 
 def _other_version(found: str) -> ReplayUnavailable:
