@@ -32,6 +32,7 @@ from provenance.home import Home
 from provenance.identity import create_issuer, load_issuer
 from provenance.trust import TrustStore
 from training import loop, lora
+from training.batch import Batch, draw_batch
 from training.config import TrainConfig
 from training.lora import Progress, train
 from training.replay import Replayed, replay
@@ -58,9 +59,9 @@ SMALL = TrainConfig(
 @contextmanager
 def cheating(by_step: Mapping[int, str]) -> Iterator[None]:
     """A trainer that cheats in some steps; replay, which has its own names for these functions, does not."""
-    draw_batch, compute, apply = loop.draw_batch, loop.compute_gradients, loop.apply_gradients
+    compute, apply = loop.compute_gradients, loop.apply_gradients
 
-    def draw(family: Any, cache: Any, config: TrainConfig, step: int, part: int) -> loop.Batch:
+    def draw(family: Any, cache: Any, config: TrainConfig, step: int, part: int) -> Batch:
         if by_step.get(step) == "batch":
             return draw_batch(family, cache, config, step + 1, part)
         batch = draw_batch(family, cache, config, step, part)
