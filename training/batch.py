@@ -10,6 +10,7 @@ from training.cache import Cache, Slot
 from training.draws import generator
 from training.layers import trains_text
 from training.masks import masked_means, stacked_masks
+from training.precision import computing
 from training.prior import loss_shares
 from training.spoken import embed_captions
 
@@ -97,9 +98,7 @@ def batch_loss(family: Family, batch: Batch, config: TrainConfig) -> torch.Tenso
 
 def sample_losses(family: Family, batch: Batch, config: TrainConfig) -> torch.Tensor:
     """Each sample's weighted mean squared error, ``(B,) float32``."""
-    import torch
-
-    with torch.autocast(batch.noisy.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+    with computing(config, batch.noisy.device.type):
         predicted = family.predict(batch if batch.captions is None else _reread(family, batch, batch.captions))
     return masked_means((predicted.float() - batch.target).square(), batch.mask) * batch.weights
 

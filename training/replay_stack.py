@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from provenance.canonical import canonical_json, sha256_hex
+from training.compiled import compiler_release
 from training.config import TrainConfig
 
 LIBRARIES = ("accelerate", "diffusers", "numpy", "peft", "pillow", "safetensors", "torch", "transformers")
@@ -53,6 +54,7 @@ def stack_of(device: str, threads: int, config: TrainConfig) -> dict[str, str]:
             "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
             "driver": _driver(),
         }
+    found |= compiler_release(config)
     found |= {f"version/{name}": version for name, version in versions(config).items()}
     return {name: value for name, value in found.items() if value}
 

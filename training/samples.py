@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from training.compiled import uncompiled
 from training.draws import generator
 from training.families.opening import whole_pipeline
+from training.precision import drawing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,11 +30,8 @@ def draw_samples(setup: Setup, prompts: tuple[str, ...]) -> list[Image]:
 
     They are drawn by the schedule that is trained on, also where that is not the base's own.
     """
-    import torch
-
     config, side = setup.config, setup.family.side
-    enabled = config.precision == "bf16"
-    with whole_pipeline(setup.family) as pipe, torch.autocast(setup.device, torch.bfloat16, enabled=enabled):
+    with whole_pipeline(setup.family) as pipe, drawing(config, setup.device), uncompiled(config):
         return [
             pipe(
                 prompt,

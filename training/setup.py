@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from provenance.base import BaseModel
 from training.cache import Cache, build_cache
+from training.compiled import compile_denoiser
 from training.config import TrainConfig
 from training.ema import Average
 from training.errors import TrainingError
@@ -18,7 +19,8 @@ from training.families.opening import open_family, place_for_training
 from training.families.protocol import Family
 from training.layers import add_adapter, trains_text
 from training.optimisers import build_optimiser
-from training.precision import loss_scaler
+from training.precision import hold_in_precision, loss_scaler
+from training.quantised import quantise
 from training.state import State
 
 if TYPE_CHECKING:
@@ -68,8 +70,11 @@ def set_up(
     """Loads the base, reads and encodes the dataset, and adds an adapter in its initial state, drawn by the seed."""
     family = open_family(base, device, config)
     cache = build_cache(family, manifest, config, spill, progress)
+    quantise(family.denoiser, config, device)
+    hold_in_precision(family.denoiser, config)
     place_for_training(family, embeds_text=trains_text(config))
     parameters = add_adapter(family, config)
+    compile_denoiser(family.denoiser, config, device)
     optimiser = build_optimiser(parameters, config, device)
     average = Average.of(parameters, config.ema_decay) if config.ema_decay else None
     scaler = loss_scaler(config, device)
