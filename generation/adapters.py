@@ -115,7 +115,7 @@ def weight_change(kind: str, parts: Mapping[str, torch.Tensor], base: torch.Tens
         change = parts["lora_B.weight"].flatten(1) @ parts["lora_A.weight"].flatten(1)
     if kind == DORA:
         whole = base.flatten(1) + change
-        change = whole * (parts["lora_magnitude_vector"].reshape(-1, 1) / whole.norm(dim=1, keepdim=True))
+        change = whole * (parts["lora_magnitude_vector.weight"].reshape(-1, 1) / whole.norm(dim=1, keepdim=True))
         change = change - base.flatten(1)
     return change.reshape(base.shape)
 

@@ -3,7 +3,7 @@
 ::
 
     <component>.<layer>.lora_A.weight, lora_B.weight             LoRA    arXiv:2106.09685
-    … and lora_magnitude_vector                                  DoRA    arXiv:2402.09353
+    … and lora_magnitude_vector.weight                           DoRA    arXiv:2402.09353
     <component>.<layer>.hada_w1_a, hada_w1_b, hada_w2_a, hada_w2_b       LoHa    arXiv:2108.06098
     <component>.<layer>.lokr_w1 (or lokr_w1_a, lokr_w1_b), lokr_w2 (…)   LoKr    arXiv:2212.10650
 
@@ -30,7 +30,7 @@ _LORA = frozenset({"lora_A.weight", "lora_B.weight"})
 _LOKR_FACTORS = tuple((f"lokr_w{n}", f"lokr_w{n}_a", f"lokr_w{n}_b") for n in (1, 2))
 _KINDS = {
     _LORA: LORA,
-    _LORA | {"lora_magnitude_vector"}: DORA,
+    _LORA | {"lora_magnitude_vector.weight"}: DORA,
     frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}): LOHA,
     **{
         frozenset(first) | frozenset(second): LOKR
@@ -166,7 +166,7 @@ def _makes(layer: Layer, own: Shape) -> bool:
         (upper, left), (lower, right) = (_factor(layer, name, rest) for name in ("lokr_w1", "lokr_w2"))
         return upper * lower == rows and left * right == columns and len(parts.get("lokr_w1", (0, 0))) == 2
     up, down = parts["lora_B.weight"], parts["lora_A.weight"]
-    magnitude = parts.get("lora_magnitude_vector")
+    magnitude = parts.get("lora_magnitude_vector.weight")
     # PEFT keeps the magnitude of a convolution as (1, rows, 1, 1).
     magnitudes = (None, (rows,) if not ones else (1, rows, *ones))
     return up == (rows, down[0], *ones) and down == (down[0], *rest) and magnitude in magnitudes

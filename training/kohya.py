@@ -11,7 +11,8 @@ from training.weights import alpha_of, file_bytes, layer_weights
 if TYPE_CHECKING:
     import torch
 
-_PARTS = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight", "lora_magnitude_vector": "dora_scale"}
+_MAGNITUDE = "lora_magnitude_vector.weight"
+_PARTS = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight", _MAGNITUDE: "dora_scale"}
 # ComfyUI's names for Stable Diffusion 3's transformer, by the layers of diffusers: the original keeps queries, keys and
 # values in one matrix, for which LoHa and LoKr of the three have no form.
 _PREFIXES = {"unet": "lora_unet", "transformer": "lora_transformer"}
@@ -50,10 +51,10 @@ def _as_lycoris(layer: str, parts: Mapping[str, torch.Tensor], config: TrainConf
         # Readers take no alpha into account where neither factor has a rank.
         written["lokr_w1"] = written["lokr_w1"] * (alpha / rank)
         alpha = float(rank)
-    if "lora_magnitude_vector" in written:
+    if _MAGNITUDE in written:
         # LyCORIS keeps one value for each row of the matrix, in as many dimensions as that has.
         up = written["lora_B.weight"]
-        written["lora_magnitude_vector"] = written["lora_magnitude_vector"].reshape(-1, *[1] * (up.ndim - 1))
+        written[_MAGNITUDE] = written[_MAGNITUDE].reshape(-1, *[1] * (up.ndim - 1))
     return written | {"alpha": torch.tensor(alpha)}
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
 # What begins as zero, so that a new adapter changes nothing; a magnitude of DoRA begins as the base's own.
 _ZERO = ("lora_B.weight", "hada_w2_b", "lokr_w2", "lokr_w2_b")
-_KEPT = "lora_magnitude_vector"
+_KEPT = "lora_magnitude_vector.weight"
 # Where a kind drops whole rows of its change, chances of dropping all of them are kept below this.
 _MOST_DROPPED = 1e-9
 
@@ -163,7 +163,7 @@ def _peft_config(part: Adapted, config: TrainConfig) -> Any:
 
 def _plain(part: Adapted, name: str) -> str:
     """A parameter's name without PEFT's name of the adapter, and the same in all versions of transformers."""
-    name = name.replace(".default", "").replace(f"{_KEPT}.weight", _KEPT)
+    name = name.replace(".default", "")
     bare = part.component.startswith("text_encoder") and not name.startswith("text_model.")
     return f"text_model.{name}" if bare else name
 

@@ -86,7 +86,7 @@ def test_parameters_are_named_by_component_in_order_and_kept_in_float32(sdxl_bas
     assert {parameter.dtype for parameter in parameters.values()} == {torch.float32}
     layer = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
     parts = {name.removeprefix(f"{layer}.") for name in parameters if name.startswith(f"{layer}.")}
-    assert parts == {"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"}
+    assert parts == {"lora_A.weight", "lora_B.weight", "lora_magnitude_vector.weight"}
     assert parameters[f"{layer}.lora_A.weight"].shape == (2, 32)
 
 
