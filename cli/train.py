@@ -158,6 +158,8 @@ def training_progress() -> Callable[[Progress], None]:
         line = f"{progress.stage} {progress.done}/{progress.total}"
         if progress.loss is not None and progress.images_per_second is not None:
             line += f"  loss {progress.loss:.4f}  {progress.images_per_second:.1f} images/s"
+            if progress.validation is not None:
+                line += f"  held out {progress.validation:.4f}"
             line += f"  {progress.seconds_left or 0:.0f} s left"
         typer.echo(f"\r\x1b[K{line}" if live else line, err=True, nl=ended or not live)
 

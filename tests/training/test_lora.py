@@ -414,7 +414,7 @@ def test_the_attestation_names_dataset_base_code_and_settings(
     assert base["uri"] == "local:tiny-sd1"
     assert len(code["digest"]["sha256"]) == 64
     assert build["internalParameters"] == {
-        "device": "cpu", "prediction": "epsilon", "repeatable": True, "side": 32, "threads": 1,
+        "device": "cpu", "prediction": "epsilon", "repeatable": True, "side": 32, "steps": 4, "threads": 1,
         "noising": {"kind": "diffusion", "prediction": "epsilon", "zero_terminal_snr": False},
     }  # fmt: skip
     assert details["builder"]["version"]["torch"] == torch.__version__.partition("+")[0]
