@@ -9,12 +9,13 @@
     RELEASE/dataset.dsse.json, dataset.sig, dataset/{records.jsonl,croissant.json}   the dataset's, without pictures,
                                           and dataset/screening.json where its maker signed one
 
-When the dataset has another issuer, its certificates follow the adapter's in ``issuer.pem``.
+When the dataset has another issuer, its certificates follow the adapter's in ``issuer.pem``. An adapter that several
+parties trained together also keeps what each of them signed: see ``provenance.federated.contributions``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ from provenance import manifest
 from provenance.canonical import Json, sha256_hex
 from provenance.errors import AdapterError, FormatError
 from provenance.faults import Faults
+from provenance.federated.collective import require_union
+from provenance.federated.contributions import verify_contributors
 from provenance.files import read_file, write_file
 from provenance.folders import compare_listing, list_files
 from provenance.identity import Issuer
@@ -50,7 +53,8 @@ class AdapterManifest:
 
     ``digest`` names the statement, ``files`` maps each file below ``adapter/`` to its SHA-256, ``dataset`` is the
     dataset's own statement where the release carries it, and ``root`` is None when read from a block store. ``sealed``
-    names the files that were published encrypted: their digests are known from the statement alone.
+    names the files that were published encrypted: their digests are known from the statement alone. ``contributors``
+    are the datasets, each signed by its own issuer, that ``dataset`` collects where several parties trained together.
     """
 
     digest: str
@@ -65,6 +69,7 @@ class AdapterManifest:
     dataset: DatasetManifest | None
     sealed: SealedFiles | None
     _read: Read = field(repr=False, compare=False)
+    contributors: tuple[DatasetManifest, ...] = ()
 
     def read(self, name: str) -> bytes:
         """The bytes of a file below ``adapter/``, opened once and equal to what was signed; raises AdapterError."""
@@ -170,6 +175,9 @@ def _verify(
         raise AdapterError(
             "the release carries another dataset than it was trained on", expected=used, found=dataset.digest
         )
+    contributors = _contributors(statement, read, encrypted, trust)
+    if dataset is not None and contributors:
+        require_union(dataset, contributors)
     if not isinstance(base.get("uri"), str) or not base["uri"].isprintable():
         raise FormatError(f"{STATEMENT} does not name its base model", expected='a "uri"')
     return AdapterManifest(
@@ -185,7 +193,19 @@ def _verify(
         dataset=dataset,
         sealed=sealed,
         _read=read,
+        contributors=contributors,
     )
+
+
+def _contributors(
+    statement: Statement, read: Read, encrypted: Collection[str], trust: TrustStore
+) -> tuple[DatasetManifest, ...]:
+    def signed(name: str) -> bytes:
+        if name in encrypted:
+            raise AdapterError(f"{name} is sealed", expected="what contributors signed, for anyone to read")
+        return _signed(read, name, statement.subjects[name])
+
+    return verify_contributors(statement.predicate, statement.subjects, signed, trust)
 
 
 def _check_weights(subjects: dict[str, str], read: Read) -> None:

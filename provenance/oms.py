@@ -30,14 +30,44 @@ def sign_folder(folder: Path, issuer: Issuer) -> bytes:
     """Signs every file under a folder with the model_signing library and returns the bundle."""
     from model_signing.signing import Config
 
+    return _signed(Config(), folder, issuer)
+
+
+def sign_digests(name: str, files: Mapping[str, str], issuer: Issuer) -> bytes:
+    """The bundle over a folder called ``name`` whose files (name to SHA-256 in hexadecimal) need not lie here."""
+    from model_signing.signing import Config
+
+    return _signed(Config().set_hashing_config(_Listed(files)), Path(name), issuer)
+
+
+def _signed(config: Any, folder: Path, issuer: Issuer) -> bytes:
     with tempfile.TemporaryDirectory(prefix="prov-oms-") as scratch:
         # The library reads keys from files only: this one is encrypted under a secret that never leaves memory.
         secret = secrets.token_bytes(32).hex().encode()
         key = Path(scratch) / "key.pem"
         write_file(key, issuer.private_key_pem(secret), mode=0o600)
         bundle = Path(scratch) / "bundle.sig"
-        Config().use_elliptic_key_signer(private_key=key, password=secret).sign(folder, bundle)
+        config.use_elliptic_key_signer(private_key=key, password=secret).sign(folder, bundle)
         return read_file(bundle, limit=MAX_BYTES)
+
+
+class _Listed:
+    """In the place of the library's hashing: digests that are known already."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def hash(self, model_path: Path) -> Any:
+        from model_signing._hashing.hashing import Digest
+        from model_signing.manifest import Manifest, SerializationType
+
+        method = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
+        serialisation = SerializationType.from_args(method)
+        items = [
+            serialisation.new_item(name, Digest("sha256", bytes.fromhex(digest)))
+            for name, digest in self._files.items()
+        ]
+        return Manifest(model_path.name, items, serialisation)
 
 
 def verify_bundle(

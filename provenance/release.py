@@ -103,8 +103,8 @@ def publish_release(
     the same adapter again with the same account returns its token. Raises DatasetError, AdapterError, SignatureError,
     KeyRefused or LedgerRefused.
     """
-    dataset = verify_dataset(dataset_release, trust)
     made = verify_adapter(adapter_release, trust)
+    dataset = _dataset(made, dataset_release, trust, include_data)
     if made.dataset_digest != dataset.digest:
         raise AdapterError(
             "the adapter was trained on another dataset",
@@ -144,6 +144,25 @@ def publish_release(
         shares=shares,
         parents=parents,
     )
+
+
+def _dataset(made: AdapterManifest, dataset_release: Path, trust: TrustStore, include_data: bool) -> DatasetManifest:
+    """The dataset with its pictures or, where contributors kept theirs, as the adapter's own release carries it."""
+    if not made.contributors or made.dataset is None:
+        return verify_dataset(dataset_release, trust)
+    if include_data:
+        raise AdapterError(
+            "the pictures of this adapter never left those who contributed them",
+            expected="a release without them",
+            fix="publish without --include-data",
+        )
+    if made.root is None or dataset_release.resolve() != made.root.resolve():
+        raise AdapterError(
+            "this adapter was trained by several contributors, whose dataset lies in its own release",
+            fix=f"publish with --dataset {made.root}",
+        )
+    made.dataset.issuer.require_trusted("the collective dataset")
+    return made.dataset
 
 
 def terms_document(offered: Terms | None, shares: Shares) -> Json:

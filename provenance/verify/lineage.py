@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from provenance.adapter import verify_adapter_files
 from provenance.canonical import sha256_hex
 from provenance.errors import AdapterError, DatasetError
+from provenance.federated.collective import require_union
 from provenance.ledger.licences import NEVER
 from provenance.ledger.protocol import Stream, Token
 from provenance.manifest import DatasetManifest, verify_dataset_files
@@ -32,6 +34,7 @@ def check_lineage(
         return
     dataset: DatasetManifest | None = None
     token: Token | None = None
+    contributors: tuple[DatasetManifest, ...] = ()
     with findings.tampered_if_refused("adapter"):
         token = evidence.reader.token(record.token)
         findings.facts["adapter"] = {"token": token.token, "weights": token.weights, "release": token.cid}
@@ -40,10 +43,11 @@ def check_lineage(
         vouched = trust.with_roots(evidence.reader.issuers(token.maker, token.minted_at))
         with findings.tampered_if_refused("dataset"):
             dataset = _check_dataset(release, token, evidence, vouched, findings)
-        _check_adapter(release, token, vouched, findings)
+        contributors = _check_adapter(release, token, dataset, vouched, findings)
     if token is not None:
         with findings.tampered_if_refused("rights"):
-            _check_rights(token, stream, dataset, evidence, findings)
+            datasets = contributors if dataset is None else (dataset, *contributors)
+            _check_rights(token, stream, datasets, evidence, findings)
 
 
 def _open(record: ImageRecord, token: Token, evidence: Evidence) -> Release:
@@ -73,7 +77,9 @@ def _open(record: ImageRecord, token: Token, evidence: Evidence) -> Release:
     return release
 
 
-def _check_adapter(release: Release, token: Token, vouched: TrustStore, findings: Findings) -> None:
+def _check_adapter(
+    release: Release, token: Token, dataset: DatasetManifest | None, vouched: TrustStore, findings: Findings
+) -> tuple[DatasetManifest, ...]:
     adapter = verify_adapter_files(release.read, vouched, sealed=release.sealed, require_trusted=False)
     found = {"weights": adapter.weights_digest, "dataset": adapter.dataset_digest, "base": adapter.base_digest}
     for name, digest in found.items():
@@ -83,25 +89,33 @@ def _check_adapter(release: Release, token: Token, vouched: TrustStore, findings
                 expected=getattr(token, name),
                 found=digest,
             )
+    if dataset is not None and adapter.contributors:
+        require_union(dataset, adapter.contributors)
     if not adapter.issuer.trusted:
         findings.fails(
             "adapter",
             Verdict.UNKNOWN,
             f'signed by "{adapter.issuer.name}", root {adapter.issuer.root_digest}, which its maker never registered',
         )
-        return
+        return adapter.contributors
     findings.ok(
         "adapter",
         f"token {token.token}, made from base {adapter.base_id}, signed by {adapter.issuer.name}",
         f"weights sha256 {adapter.weights_digest}, as minted"
         + ("; published sealed, so only who holds their key can hash them" if adapter.sealed else ""),
         "training statement and model signature are valid and name the dataset and base as minted",
+        *(
+            f"{contributor.issuer.name} contributed {len(contributor.records)} pictures, statement sha256 "
+            f"{contributor.digest}"
+            for contributor in adapter.contributors
+        ),
     )
     findings.facts["adapter"] |= {
         "base": adapter.base_id,
         "issuer": adapter.issuer.name,
         "sealed": adapter.sealed is not None,
     }
+    return adapter.contributors
 
 
 def _check_dataset(
@@ -140,7 +154,7 @@ def _check_dataset(
 
 
 def _check_rights(
-    token: Token, stream: Stream, dataset: DatasetManifest | None, evidence: Evidence, findings: Findings
+    token: Token, stream: Stream, datasets: Sequence[DatasetManifest], evidence: Evidence, findings: Findings
 ) -> None:
     withdrawn = []
     if token.taken_down_at is not None:
@@ -163,7 +177,8 @@ def _check_rights(
                 "expires": _expiry(licence.expires),
                 "commercial": licence.commercial,
             }
-    paths = {} if dataset is None else {record.digest: record.path for record in dataset.records}
+    # A contributor knows its pictures by its own records, the maker by those of the dataset they add up to.
+    paths = {record.digest: record.path for dataset in datasets for record in dataset.records}
     for consent in evidence.reader.consent_revocations(token.token, paths):
         picture = paths.get(consent.record, f"record {consent.record}")
         withdrawn.append(f"consent to {picture} was withdrawn: {consent.reason}")

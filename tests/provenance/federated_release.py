@@ -1,0 +1,143 @@
+"""A small adapter of two contributors, signed as the server of a federated training signs it, or with a change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from provenance.adapter import AdapterManifest, sign_adapter
+from provenance.canonical import Json, sha256_hex
+from provenance.federated.collective import collect
+from provenance.federated.contributions import PLAN, Contribution, contribution_name, plan_bytes
+from provenance.federated.statements import Enrolment, Plan, Signed, Update
+from provenance.identity import Issuer
+from provenance.manifest import CHAIN, DatasetManifest
+from provenance.moments import format_moment, utc_now
+
+BASE, CONFIG = "ba" * 32, "c0" * 32
+GLOBAL = ("00" * 32, "11" * 32, "22" * 32)
+Sender = tuple[Issuer, DatasetManifest]
+
+
+def plan(contributors: int = 2, rounds: int = 2) -> Plan:
+    return Plan("5e" * 32, _now(), "shared", "starter", BASE, CONFIG, {"steps": 4}, rounds, contributors, "plain")
+
+
+def enrolment(signed_plan: Signed, dataset: DatasetManifest, **changes: Any) -> Enrolment:
+    usual = {
+        "created": _now(),
+        "plan": signed_plan.digest,
+        "dataset": dataset.digest,
+        "items": len(dataset.records),
+        "base": BASE,
+        "config": CONFIG,
+        "screening": {"by": "maker"},
+    }
+    return Enrolment(**(usual | changes))
+
+
+def update(enrolled: Enrolment, digest: str, number: int, **changes: Any) -> Update:
+    usual = {
+        "created": _now(),
+        "plan": enrolled.plan,
+        "enrolment": digest,
+        "dataset": enrolled.dataset,
+        "items": enrolled.items,
+        "base": BASE,
+        "config": CONFIG,
+        "round": number,
+        "began_from": GLOBAL[number - 1],
+        "aggregation": "plain",
+        "update": sha256_hex(f"{enrolled.dataset} {number}".encode()),
+        "commitment": None,
+    }
+    return Update(**(usual | changes))
+
+
+def contribution(signed_plan: Signed, sender: Sender, **changes: Any) -> tuple[Contribution, list[str]]:
+    """A contribution, and the digests of its updates by round; ``changes`` are of the update in round 2."""
+    issuer, dataset = sender
+    enrolled = enrolment(signed_plan, dataset)
+    signed = Signed.by(issuer, enrolled.to_statement())
+    signer = changes.pop("signer", issuer)
+    updates = [
+        Signed.by(issuer, update(enrolled, signed.digest, 1).to_statement()),
+        Signed.by(signer, update(enrolled, signed.digest, 2, **changes).to_statement()),
+    ]
+    parts = {name: dataset.read_part(name) for name in (*dataset.part_names, CHAIN)}
+    kept = Contribution(issuer.certificates_pem, parts, signed.envelope, tuple(each.envelope for each in updates))
+    return kept, [each.digest for each in updates]
+
+
+def predicate(signed_plan: Signed, datasets: Sequence[DatasetManifest], sent: Sequence[list[str]], whole: str) -> Json:
+    """The adapter's claim."""
+    dependencies = [
+        {"name": "dataset", "digest": {"sha256": whole}},
+        *(
+            {"name": f"dataset:{number}", "digest": {"sha256": dataset.digest}}
+            for number, dataset in enumerate(datasets, start=1)
+        ),
+        {"name": "base", "uri": "starter", "digest": {"sha256": BASE}},
+        {"name": "code", "digest": {"sha256": "c" * 64}},
+    ]
+    rounds = [
+        {
+            "round": number,
+            "began_from": GLOBAL[number - 1],
+            "result": GLOBAL[number],
+            "updates": [
+                {"dataset": dataset.digest, "statement": digests[number - 1]}
+                for dataset, digests in zip(datasets, sent, strict=True)
+            ],
+        }
+        for number in (1, 2)
+    ]
+    told = {"plan": signed_plan.digest, "aggregation": "plain", "rounds": rounds, "left_out": []}
+    return {
+        "buildDefinition": {
+            "buildType": "urn:prov:federated-lora-training:v1",
+            "externalParameters": {"name": "shared"},
+            "internalParameters": {},
+            "resolvedDependencies": dependencies,
+        },
+        "runDetails": {
+            "builder": {"id": "urn:prov:trainer:v1"},
+            "metadata": {"startedOn": _now(), "finishedOn": _now()},
+            "byproducts": [{"name": "federated", "annotations": told}],
+        },
+    }
+
+
+def make_release(
+    folder: Path,
+    server: Issuer,
+    senders: Sequence[Sender],
+    *,
+    changes: dict[str, Any] | None = None,
+    collected: Sequence[DatasetManifest] | None = None,
+    edit: Callable[[Json, Path], object] = lambda claim, adapter: None,
+) -> AdapterManifest:
+    """Signs it; ``changes`` are of the last contributor's last update, ``edit`` changes claim and files before."""
+    signed_plan = Signed.by(server, plan(len(senders)).to_statement())
+    kept = [
+        contribution(signed_plan, sender, **((changes or {}) if sender is senders[-1] else {})) for sender in senders
+    ]
+    datasets = [dataset for _, dataset in senders]
+    whole = collect("shared", _now(), collected or datasets, server)
+    adapter = folder / "adapter"
+    (adapter / "federated").mkdir(parents=True)
+    (adapter / "adapter.safetensors").write_bytes(save({"down": np.ones((2, 4), np.float32)}))
+    (adapter / PLAN).write_bytes(plan_bytes(signed_plan))
+    for number, (each, _) in enumerate(kept, start=1):
+        (adapter / contribution_name(number)).write_bytes(each.to_bytes())
+    claim = predicate(signed_plan, datasets, [digests for _, digests in kept], whole.digest)
+    edit(claim, adapter)
+    return sign_adapter(folder, issuer=server, predicate=claim, dataset=whole)
+
+
+def _now() -> str:
+    return format_moment(utc_now())
