@@ -11,6 +11,7 @@ import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
 from cli.screening import screening_choice
+from cli.train_privacy import privacy_options, show_privacy, told_result
 from cli.train_settings import chosen_settings, show_estimate
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def command(
     ] = None,
     trigger: Annotated[
         str | None, typer.Option(help="A word that stands for what is taught; <word> trains an embedding for it, too.")
+    ] = None,
+    dp: Annotated[
+        str | None, typer.Option(help="Train differentially private: epsilon=8, or epsilon=8,delta=1e-5,clip=1.")
     ] = None,
     estimate: Annotated[
         bool,
@@ -88,7 +92,8 @@ def command(
         if estimate:
             manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
             model = resolve_base(base or "starter")
-            settings = chosen_settings(config, preset, trigger, model, manifest)
+            settings = chosen_settings(config, preset, trigger, model, manifest, privacy_options(dp))
+            show_privacy(settings, model, manifest)
             show_estimate(manifest, model, settings, as_json=as_json)
             return
         if name is None:
@@ -98,7 +103,8 @@ def command(
         issuer = load_issuer(Home.open(), passphrase())
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
         model = resolve_base(base or "starter")
-        settings = chosen_settings(config, preset, trigger, model, manifest)
+        settings = chosen_settings(config, preset, trigger, model, manifest, privacy_options(dp))
+        show_privacy(settings, model, manifest)
         choice = screening_choice(policy, hash_list, likeness)
         release = out or Path(name)
 
@@ -116,7 +122,7 @@ def command(
             progress=training_progress(),
         )
         byproducts = {each["name"]: each["annotations"] for each in adapter.predicate["runDetails"]["byproducts"]}
-        losses, screened = byproducts["losses"], byproducts["screening"]
+        losses, privacy, screened = byproducts.get("losses"), byproducts.get("privacy"), byproducts["screening"]
         facts = {
             "base": adapter.base_id,
             "base_digest": adapter.base_digest,
@@ -125,13 +131,13 @@ def command(
             "digest": adapter.digest,
             "losses": losses,
             "name": name,
+            "privacy": privacy,
             "release": str(release),
             "screening": screened,
             "weights": adapter.weights_digest,
         }
         text = (
-            f"{name}: {settings.steps} steps on {len(manifest.records)} pictures, "
-            f"loss {losses['first_tenth_mean']:.4f} → {losses['last_tenth_mean']:.4f}\n"
+            f"{name}: {settings.steps} steps on {len(manifest.records)} pictures, {told_result(losses, privacy)}\n"
             f"screened  {screened['counts']['items']} pictures by {screened['policy']['name']} version "
             f"{screened['policy']['version']}, by the {screened['by']}; report {screened['digest'][:16]}…\n"
             f"weights   {adapter.weights_digest}\n"
