@@ -11,7 +11,8 @@ import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
 from cli.screening import screening_choice
-from cli.train_privacy import privacy_options, show_privacy, told_result
+from cli.train_result import result_of
+from cli.train_privacy import privacy_options, show_privacy
 from cli.train_settings import chosen_settings, show_estimate
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def command(
             raise UsageError("an adapter needs a name", fix="give one with --name")
         if out is None and Path(name).name != name:
             raise UsageError("this name cannot be that of a folder", found=name, fix="say where with --out")
+        if follows_launched(dataset, base, config, preset, trigger, dp, trust):
+            return
         issuer = load_issuer(Home.open(), passphrase())
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
         model = resolve_base(base or "starter")
@@ -119,32 +122,10 @@ def command(
             name=name,
             resume=resume,
             screening=choice,
+            store=LatentStore.of(home),
             progress=training_progress(),
         )
-        byproducts = {each["name"]: each["annotations"] for each in adapter.predicate["runDetails"]["byproducts"]}
-        losses, privacy, screened = byproducts.get("losses"), byproducts.get("privacy"), byproducts["screening"]
-        facts = {
-            "base": adapter.base_id,
-            "base_digest": adapter.base_digest,
-            "config_digest": settings.digest,
-            "dataset": adapter.dataset_digest,
-            "digest": adapter.digest,
-            "losses": losses,
-            "name": name,
-            "privacy": privacy,
-            "release": str(release),
-            "screening": screened,
-            "weights": adapter.weights_digest,
-        }
-        text = (
-            f"{name}: {settings.steps} steps on {len(manifest.records)} pictures, {told_result(losses, privacy)}\n"
-            f"screened  {screened['counts']['items']} pictures by {screened['policy']['name']} version "
-            f"{screened['policy']['version']}, by the {screened['by']}; report {screened['digest'][:16]}…\n"
-            f"weights   {adapter.weights_digest}\n"
-            f"dataset   {adapter.dataset_digest}\n"
-            f"base      {adapter.base_id} {adapter.base_digest}\n"
-            f"release   {release}"
-        )
+        facts, text = result_of(adapter, settings, manifest, name, release)
         emit(facts, text, as_json=as_json)
         note(f"look at {release / 'adapter' / 'samples'}; next: prov model publish {release}")
 
