@@ -12,6 +12,8 @@
     prompt.key                HMAC key for prompts in records and logs (0600)
     safety.log                hash-chained log of blocked requests (0600)
     safety.log.head           its newest entry, so that lines cut off its end are missed (0600)
+    latents/                  what autoencoders made of pictures, for the next training; may be deleted at any time
+    latents.key               HMAC key that its entries are authenticated by (0600)
     keys/                     content keys of sealed weights, each wrapped to one account (0600)
     keys.log                  hash-chained log of the key service
 """

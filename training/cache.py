@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.buckets import Sides
-from training.data import read_views
+from training.data import read_views, view_facts
 from training.draws import draw_seed, generator
 from training.families.protocol import Embedded, Family
+from training.latent_store import Latents
 from training.layout import lay_out
 from training.masks import latent_mask
 from training.prior import draw_prior
@@ -146,8 +147,12 @@ def build_cache(
     config: TrainConfig,
     spill: Path,
     progress: Callable[[int, int], None],
+    kept: Latents | None = None,
 ) -> Cache:
-    """Reads, decodes and encodes every item once; ``spill`` is the folder for a cache that outgrows memory."""
+    """Reads, decodes and encodes every item once; ``spill`` is the folder for a cache that outgrows memory.
+
+    What ``kept`` has from an earlier training is not encoded again.
+    """
     layout = lay_out(manifest, family.side, config)
     captions = arrange_captions([record.caption for record in manifest.records], config)
     texts = _encode_text(family, captions.rows, spill)
@@ -156,9 +161,11 @@ def build_cache(
     def report() -> None:
         progress(next(done), len(places))
 
-    encoder = _Encoder(family, manifest, config, spill)
+    encoder = _Encoder(family, manifest, config, spill, kept)
     shelves = [encoder.shelf(sides, items, report) for sides, items in layout.pictures]
-    shelves += draw_prior(family, config, [(sides, len(items)) for sides, items in layout.prior], report)
+    shelves += draw_prior(family, config, [(sides, len(items)) for sides, items in layout.prior], report, kept)
+    if kept is not None:
+        kept.store.prune()
     prior = range(len(manifest.records), len(places))
     return Cache(
         config=config,
@@ -181,18 +188,30 @@ class _Encoder:
     manifest: DatasetManifest
     config: TrainConfig
     spill: Path
+    kept: Latents | None
 
     def shelf(self, sides: Sides, items: Sequence[int], report: Callable[[], None]) -> Shelf:
         """Encodes items that are shown at the same sides."""
-        first = self._encode(items[0], sides)
+        first = self._shown(items[0], sides)
         shelf = self._room(len(items), first)
         for index, item in enumerate(items):
-            shelf.put(index, first if index == 0 else self._encode(item, sides))
+            shelf.put(index, first if index == 0 else self._shown(item, sides))
             report()
         return shelf
 
-    def _encode(self, item: int, sides: Sides) -> Shelf:
-        """One item's views, without the first dimension."""
+    def _shown(self, item: int, sides: Sides) -> Shelf:
+        """One item's views, without the first dimension: encoded, or as they were kept."""
+        if self.kept is None:
+            return self._encoded(item, sides)
+        facts = {"picture": self.manifest.records[item].sha256} | view_facts(item, sides, self.config)
+        found = self.kept.get(facts)
+        if found is not None:
+            return Shelf(**found)
+        made = self._encoded(item, sides)
+        self.kept.put(facts, made.tensors())
+        return made
+
+    def _encoded(self, item: int, sides: Sides) -> Shelf:
         import torch
 
         views = read_views(self.manifest, self.manifest.records[item], item, sides, self.config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provenance.canonical import Json
 from provenance.images import decode_layers
 from training.buckets import Sides
 from training.draws import generator
@@ -71,6 +72,14 @@ def read_views(manifest: DatasetManifest, record: Record, item: int, sides: Side
         cut = crop[3].contiguous() if len(crop) > 3 else None
         views.append(View(crop[:3].contiguous(), (height, width), (top, left), cut))
     return views
+
+
+def view_facts(item: int, sides: Sides, config: TrainConfig) -> Json:
+    """Everything beside the picture that decides what its views are."""
+    facts: Json = {"sides": list(sides), "views": config.views, "crop": config.crop, "flip": config.flip}
+    if config.crop == "random" or config.flip:
+        facts |= {"seed": config.seed, "item": item}
+    return facts | ({"mask": config.mask, "mask_floor": config.mask_floor} if config.mask != "none" else {})
 
 
 def _tensor(picture: Image) -> torch.Tensor:

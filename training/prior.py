@@ -14,6 +14,7 @@ from training.buckets import Sides
 from training.draws import generator
 from training.families.opening import whole_pipeline
 from training.families.protocol import Family
+from training.latent_store import Latents
 from training.shelves import Shelf
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ def prior_counts(sizes: Sequence[int], config: TrainConfig) -> list[int]:
 
 
 def draw_prior(
-    family: Family, config: TrainConfig, groups: Sequence[tuple[Sides, int]], report: Callable[[], None]
+    family: Family,
+    config: TrainConfig,
+    groups: Sequence[tuple[Sides, int]],
+    report: Callable[[], None],
+    kept: Latents | None = None,
 ) -> list[Shelf]:
     """For each group, so many pictures at its sides, of each prompt in turn, drawn as samples are."""
     import torch
@@ -41,7 +46,7 @@ def draw_prior(
         for sides, count in groups:
             drawn = []
             for _ in range(count):
-                drawn.append(_draw(family, config, sides, number))
+                drawn.append(_drawn(family, config, sides, number, kept))
                 number += 1
                 report()
             means = torch.stack(drawn)[:, None]
@@ -57,6 +62,27 @@ def loss_shares(is_prior: Sequence[bool], config: TrainConfig) -> torch.Tensor:
     if not any(is_prior):
         return torch.ones(len(is_prior))
     return torch.tensor([2.0 * config.prior_weight if prior else 2.0 for prior in is_prior])
+
+
+def _drawn(family: Family, config: TrainConfig, sides: Sides, number: int, kept: Latents | None) -> torch.Tensor:
+    """The latents of one picture, drawn, or as they were kept."""
+    if kept is None:
+        return _draw(family, config, sides, number)
+    facts = {
+        "prior": config.prior_prompts[number % len(config.prior_prompts)],
+        "number": number,
+        "seed": config.seed,
+        "sides": list(sides),
+        "steps": config.sample_steps,
+        "guidance": config.sample_guidance,
+        "precision": config.precision,
+        "noising": family.noising.facts(),
+    }
+    found = kept.get(facts)
+    if found is None:
+        found = {"latents": _draw(family, config, sides, number)}
+        kept.put(facts, found)
+    return found["latents"]
 
 
 def _draw(family: Family, config: TrainConfig, sides: Sides, number: int) -> torch.Tensor:

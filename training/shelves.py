@@ -27,3 +27,8 @@ class Shelf:
         self.means[index], self.deviations[index], self.time_ids[index] = views.means, views.deviations, views.time_ids
         if self.masks is not None and views.masks is not None:
             self.masks[index] = views.masks
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Its tensors by name, without a mask where it has none."""
+        named = {"means": self.means, "deviations": self.deviations, "time_ids": self.time_ids, "masks": self.masks}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
