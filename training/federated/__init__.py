@@ -1,0 +1,1 @@
+"""One adapter trained by several parties through Flower, whose pictures stay with them."""
