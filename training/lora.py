@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,10 @@ from training.config import TrainConfig
 from training.curve import write_curve
 from training.errors import CheckpointError, LossNotFinite, TrainingError, TrainingInterrupted
 from training.interruption import interruption
-from training.loop import apply_gradients
-from training.private import step_gradients
+from training.loop import apply_gradients, compute_gradients
+from training.private import private_gradients
 from training.release import write_release
-from training.replay_chain import Binding, Trail
+from training.replay_chain import Binding, Taken, Trail
 from training.replay_snapshots import SNAPSHOTS, save_snapshot
 from training.replay_stack import stack_of
 from training.samples import draw_samples, sample_prompts
@@ -113,7 +114,9 @@ def train(
             forget_after(work / BEST, checkpoint.step)
             resumed_at = (*checkpoint.resumed_at, checkpoint.step)
 
-        take = step_gradients(setup, work / CHECKPOINTS, resumed=checkpoint is not None)
+        take: Callable[[int], Taken] = partial(compute_gradients, setup)
+        if config.dp_epsilon:
+            take = private_gradients(setup, work / CHECKPOINTS, resumed=checkpoint is not None)
 
         def save(step: int, folder: str = CHECKPOINTS) -> None:
             state = Checkpoint(binding, step, setup.state(), trail, tuple(losses), started, resumed_at, watch)

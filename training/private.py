@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.canonical import sha256_hex
 from training.batch import make_batch, sample_losses
 from training.errors import TrainingError
-from training.loop import compute_gradients
 from training.private_accounting import Plan, plan_privacy
 from training.private_plan import PLAN, keep_plan
 from training.private_secret import Secret
@@ -37,14 +35,12 @@ UNTOLD = sha256_hex(b"")
 _ROUNDING = 1 + 1e-6
 
 
-def step_gradients(setup: Setup, folder: Path | None = None, *, resumed: bool = False) -> Callable[[int], Taken]:
-    """What leaves the gradients of a step in the parameters: plain ones, or private ones with ``dp_epsilon``.
+def private_gradients(setup: Setup, folder: Path | None = None, *, resumed: bool = False) -> PrivateGradients:
+    """What leaves the gradients of a step in the parameters, privately; with a secret of its own.
 
     ``folder`` is that of the checkpoints: the plan is kept there, and a training that is resumed must have the same.
     Raises ConfigError, TrainingError, or CheckpointError when the plan is another.
     """
-    if not setup.config.dp_epsilon:
-        return partial(compute_gradients, setup)
     private = PrivateGradients.of(setup)
     if folder is not None:
         keep_plan(folder / PLAN, private.plan, resumed=resumed)

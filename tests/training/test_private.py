@@ -17,7 +17,7 @@ from training.batch import make_batch, sample_losses
 from training.config import TrainConfig
 from training.errors import TrainingError
 from training.loop import apply_gradients, compute_gradients
-from training.private import UNTOLD, PrivateGradients, step_gradients, take_sample_gradients
+from training.private import UNTOLD, PrivateGradients, take_sample_gradients
 from training.private_secret import Secret
 from training.setup import Setup, set_up
 
@@ -207,8 +207,7 @@ def test_a_layer_that_mixes_pictures_is_refused(setup: Setup) -> None:
     assert refused.value.found == "mixing"
 
 
-def test_without_a_budget_steps_are_the_plain_ones(setup: Setup) -> None:
-    plain = replace(setup, config=replace(CONFIG, dp_epsilon=0.0))
-    take = step_gradients(plain)
-    assert getattr(take, "func", None) is compute_gradients
-    assert not any(hasattr(parameter, "grad_sample") for parameter in setup.parameters.values())
+def test_plain_gradients_of_a_private_training_are_refused(setup: Setup) -> None:
+    with pytest.raises(TrainingError, match="would not be private"):
+        compute_gradients(setup, 0)
+    assert all(parameter.grad is None for parameter in setup.parameters.values())
