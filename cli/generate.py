@@ -30,12 +30,24 @@ def command(
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; the base's own when not given.")] = None,
     negative: Annotated[str | None, typer.Option(help="What pictures should not show; screened too.")] = None,
     scheduler: Annotated[str | None, typer.Option(help=SCHEDULER_HELP)] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to draw from; screened too, and on record.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Where --image is drawn anew: white in a picture of its size.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of --image is drawn anew, up to 1; 0.6, or 1 with --mask.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Safety policy, also a signed one's folder; the base's own when not given.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("images"),
     clear_prompt: Annotated[bool, typer.Option(help="Write prompts into public records in clear.")] = False,
     plain_noise: Annotated[bool, typer.Option(help="Noise from the seed alone, without the latent mark.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Pictures drawn at once.")] = 4,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16; fp16 on a GPU when not given.")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the model first; pays off from hundreds on.")
+    ] = False,
     account: Annotated[str | None, typer.Option("--as", envvar="PROV_ACCOUNT", help="Account that generates.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -45,6 +57,7 @@ def command(
     """
     with refusals():
         from generation import GenerationRequest
+        from generation.means import Means
         from generation.order import generate
         from generation.prompt_file import read_wanted
         from generation.schedulers import SCHEDULERS
@@ -70,6 +83,9 @@ def command(
             negative=negative,
             scheduler=scheduler,
             adapter_scale=lora_scale,
+            image=image,
+            mask=mask,
+            strength=strength,
         )
         issued = generate(
             request,
@@ -80,6 +96,7 @@ def command(
             progress=progress("drawing"),
             resumable=prompts is not None,
             resume=resume,
+            means=Means(batch_size, precision, compiled),
         )
         for path in issued.missing:
             note(f"on record since before the run stopped, but not here: {path}; it is not drawn again")

@@ -1,4 +1,4 @@
-"""Every error that `generation` raises: GenerationError, with LicenceRefused, PromptBlocked and SamplingFailed."""
+"""Every error that `generation` raises: GenerationError and its kinds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class LicenceRefused(GenerationError):
 
 class PromptBlocked(GenerationError):
     """The safety policy blocks a prompt."""
+
+
+class InputBlocked(GenerationError):
+    """The safety policy blocks the picture that others were to be drawn from."""
 
 
 class SamplingFailed(GenerationError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from generation.latent_mark import is_flow, latent_shape
+from generation.latent_mark import latent_shape
 from generation.latent_mark_inversion import STEPS, encode, invert
+from generation.picture_size import side_multiple, usual_size
 from provenance.adapter import WEIGHTS, verify_adapter
 from provenance.base import STARTER, BaseModel, resolve_base
 from provenance.errors import UsageError
@@ -88,15 +88,12 @@ def read_picture(
 
 def _model_sizes(pipeline: Any, size: tuple[int, ...], output_scale: int) -> list[tuple[int, int]]:
     """(height, width) in the model's pixels that a picture may have been drawn at and whose latents carry a mark."""
-    channels, *native = latent_shape(pipeline)
-    factor = pipeline.vae_scale_factor
-    multiple = factor * (pipeline.transformer.config.patch_size if is_flow(pipeline) else 1)
+    channels, *_ = latent_shape(pipeline)
+    factor, multiple = pipeline.vae_scale_factor, side_multiple(pipeline)
     own = tuple(max(1, round(side / output_scale / multiple)) * multiple for side in size)
-    resize = math.sqrt(math.prod(native) * factor**2 / math.prod(size))
-    usual = tuple(max(1, round(side * resize / multiple)) * multiple for side in size)
     fitting = [
         (height, width)
-        for height, width in dict.fromkeys((own, usual))
+        for height, width in dict.fromkeys((own, usual_size(pipeline, size)))
         if height * width <= LARGEST_PIXELS and carries_mark((channels, height // factor, width // factor))
     ]
     if not fitting:

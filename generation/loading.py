@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from generation.errors import SamplingFailed, told
+from generation.latent_mark import is_flow
+from generation.means import PRECISIONS, Means
 from generation.schedulers import put_scheduler, usual_scheduler
+from provenance.errors import UsageError
 
 if TYPE_CHECKING:
     from provenance.base import BaseModel
 
-PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+SLICED_ABOVE = 4
 
 
 def drawing_device() -> str:
@@ -25,15 +31,14 @@ def load_pipeline(
     adapter: bytes | None,
     scheduler: str | None = None,
     scale: float = 1.0,
-    *,
-    precision: str | None = None,
+    means: Means = Means(),
 ) -> Any:
     """Loads the pipeline of a base from its local folder, with a scheduler by name, and puts an adapter on it.
 
     ``scheduler`` is by default the usual one of the base's family. The adapter arrives as the very bytes that were
-    verified; ``scale`` is its weight. ``precision`` is one of ``PRECISIONS``, by default fp16 on an accelerator and
-    fp32 elsewhere. Raises SamplingFailed when the base cannot be loaded or the adapter does not fit it, and UsageError
-    when the scheduler does not fit.
+    verified; ``scale`` is its weight, and it is part of the base's own matrices before these are compiled. Raises
+    SamplingFailed when the base cannot be loaded or the adapter does not fit it, and UsageError when the scheduler does
+    not fit or nothing can be compiled here.
     """
     import torch
     from diffusers import DiffusionPipeline
@@ -45,7 +50,7 @@ def load_pipeline(
     # What it warns of, keys that fit nothing, is refused below.
     logging.set_verbosity_error()
     device = drawing_device()
-    kind = precision or ("fp16" if device == "cuda" else "fp32")
+    kind = means.precision or ("fp16" if device == "cuda" else "fp32")
     try:
         pipeline = DiffusionPipeline.from_pretrained(
             base.folder,
@@ -64,7 +69,41 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     if adapter is not None:
         _put_adapter(pipeline, base, adapter, scale)
+    if means.batch_size > SLICED_ABOVE:
+        # Decoding takes more memory than denoising, and no less time for many pictures at once.
+        pipeline.vae.enable_slicing()
+    if means.compiled:
+        _compile(pipeline)
     return pipeline
+
+
+def editing_pipeline(pipeline: Any, masked: bool) -> Any:
+    """The pipeline that draws from pictures with the very components of one that draws from text alone."""
+    from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
+
+    kind = AutoPipelineForInpainting if masked else AutoPipelineForImage2Image
+    own = {"add_watermarker": False} if getattr(pipeline, "text_encoder_2", None) and not is_flow(pipeline) else {}
+    editing = kind.from_pipe(pipeline, **own)
+    editing.set_progress_bar_config(disable=True)
+    return editing
+
+
+def _compile(pipeline: Any) -> None:
+    require_compiler()
+    denoiser = pipeline.transformer if is_flow(pipeline) else pipeline.unet
+    denoiser.compile()
+
+
+def require_compiler() -> None:
+    """Raises UsageError when there is no C++ compiler, without which torch can compile nothing, on any device."""
+    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    if not any(map(shutil.which, wanted)):
+        raise UsageError(
+            "a model cannot be compiled here",
+            expected=f"a C++ compiler: {' or '.join(wanted)}",
+            found="none on the PATH",
+            fix="install one (for example the package g++), or leave out --compile",
+        )
 
 
 def _own_components(base: BaseModel) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from generation.request import GenerationRequest
 from generation.screening import PromptKey
+from generation.source import Source
 from generation.subject import Subject
 from generation.wanted import Ask
 from provenance.canonical import Json
@@ -18,12 +19,16 @@ GENERATOR = "prov/0.1.0"
 
 @dataclass(frozen=True)
 class Teller:
-    """Tells of the pictures of one request; ``decisions`` are those on its prompts and negative prompts, by text."""
+    """Tells of the pictures of one request; ``decisions`` are those on its prompts and negative prompts, by text.
+
+    ``source`` is the picture they are drawn from, and what was decided on it.
+    """
 
     request: GenerationRequest
     subject: Subject
     key: PromptKey
     decisions: Mapping[str, Decision]
+    source: tuple[Source, Decision] | None = None
 
     def making(self, ask: Ask, output: Decision, watermark: Json) -> Making:
         """How the picture of an ask was made, which the content filter allowed by ``output``."""
@@ -33,6 +38,7 @@ class Teller:
             parameters=self._parameters(ask),
             safety=(self.decisions[ask.prompt].to_json(), output.to_json()),
             watermark=watermark,
+            ingredient=None if self.source is None else self.source[0].ingredient,
         )
 
     def _named(self, text: str) -> dict[str, str]:
@@ -52,4 +58,13 @@ class Teller:
             # Not in the record's `safety`: those decisions are on the prompt and on the picture.
             decision = self.decisions[ask.negative].to_json()
             settings["negative"] = {**self._named(ask.negative), "decision": decision}
+        if self.source is not None:
+            source, allowed = self.source
+            # As for a negative prompt: it is another picture that was decided on.
+            settings["input"] = {
+                "sha256": source.sha256,
+                "strength": self.request.redrawn,
+                **({} if source.mask_sha256 is None else {"mask": source.mask_sha256}),
+                "decision": allowed.to_json(),
+            }
         return settings

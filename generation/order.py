@@ -1,26 +1,34 @@
-"""The one place that orders: licence, screen prompt, sample, watermark, screen image, sign, record, write."""
+"""The one place that orders: licence, screen prompt and input, sample, watermark, screen, sign, record, write.
+
+What comes after sampling is done to one batch while the next is sampled (``generation.ahead``). Everything but sampling
+is done in the caller's thread, in the order of the request.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from generation.ahead import drawn_ahead
+from generation.easel import Easel, Pictures, Plan, canvas_for, planned
 from generation.errors import GenerationError
 from generation.issue import Blocked, Issue, Issued, picture_path
-from generation.latent_mark import marked_noise
 from generation.licence import require_licence, require_quota
-from generation.loading import drawing_device, load_pipeline
+from generation.loading import drawing_device, editing_pipeline, load_pipeline
 from generation.making import Teller
+from generation.means import Means
 from generation.request import GenerationRequest
 from generation.run_state import RunState, request_digest
-from generation.sampling import Sampling, sample, usual_guidance
+from generation.sampling import sample, usual_guidance
 from generation.schedulers import SCHEDULERS, usual_scheduler
-from generation.screening import PromptKey, require_calibrated, screen_prompts
+from generation.screening import PromptKey, require_calibrated, screen_input, screen_prompts
 from generation.serials import Serials
+from generation.source import Source, open_source
 from generation.stream import open_stream, origin_of
 from generation.subject import Subject, open_subject
 from generation.wanted import Ask, batches
@@ -36,7 +44,7 @@ from provenance.placement import watermark_entry
 from provenance.policy_signature import verify_policy
 from provenance.record import Origin
 from provenance.trust import TrustStore
-from safety.content import open_content_filter, screen_all_or_refuse
+from safety.content import ContentFilter, open_content_filter, screen_all_or_refuse
 from safety.decision import Decision
 from safety.log import BlockedLog
 from safety.policy import Policy, open_policy
@@ -46,8 +54,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Blocked", "Issue", "Issued", "generate"]
-
-BATCH = 4
 
 Progress = Callable[[int, int], None]
 
@@ -62,13 +68,15 @@ def generate(
     progress: Progress | None = None,
     resumable: bool = False,
     resume: bool = False,
+    means: Means = Means(),
 ) -> Issue:
     """Draws every prompt of a request and writes each picture that passes, after its record is stored.
 
     Refuses before anything is drawn when the account holds no valid licence (LicenceRefused), when the policy blocks
-    any prompt (PromptBlocked), or when the log could not hold what is blocked. A picture that the policy blocks is
-    counted and logged, and never written. Raises only ProvenanceError and SafetyError; pictures already written stay
-    recorded. A ``resumable`` run keeps its state beside the pictures; with ``resume`` it goes on from there.
+    any prompt (PromptBlocked) or the input picture (InputBlocked), or when the log could not hold what is blocked. A
+    picture that the policy blocks is counted and logged, and never written. Raises only ProvenanceError and
+    SafetyError; pictures already written stay recorded. A ``resumable`` run keeps its state beside the pictures; with
+    ``resume`` it goes on from there.
     """
     reader = open_reader(home)
     address = account_address(home, account)
@@ -78,7 +86,8 @@ def generate(
     policy = _open_policy(request, home, subject)
     key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
     who = {"account": address, "chain": reader.identity.chain_id, "contract": reader.identity.contract}
-    digest = request_digest(request, subject, policy.digest, who, key)
+    source = None if request.image is None else open_source(request.image, request.mask)
+    digest = request_digest(request, subject, policy.digest, who, key, source)
     with RunState(out if resumable else None, digest, len(request.prompts)) as run:
         images = run.settle(resume, run.recorded(home, out))
         first_seed = request.first_seed() if run.first_seed is None else run.first_seed
@@ -92,31 +101,26 @@ def generate(
         decisions = screen_prompts((ask.prompt for ask in left), policy, key, log, subject.base.id, negatives)
         content_filter = open_content_filter(policy, subject.base.id, drawing_device())
         require_calibrated(policy, content_filter.model_digest)
+        given = None if source is None else (source, screen_input(source, content_filter, key, log))
 
         issuer = load_issuer(home, passphrase)
         subject = subject.unsealed(home, reader, account, passphrase)
-        pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler, request.adapter_scale)
-        teller = Teller(request, subject, key, decisions)
+        easel = _easel(request, subject, source, means)
+        teller = Teller(request, subject, key, decisions, given)
         run.begin(first_seed)
         with Journal.of_home(home) as journal:
             stream = open_stream(home, journal, account, address, subject.token, passphrase)
             writer = _Writer(out, origin_of(reader, stream, subject, issuer), teller, issuer, journal)
             with Serials(journal, stream) as serials:
-                for batch in _drawn(pipeline, left, request, subject, serials, writer.origin):
-                    # What is screened is what is delivered, mark included, so that anybody can screen it again. A
-                    # filter looks at copies: what it does to them is not delivered.
-                    screened = screen_all_or_refuse(content_filter, [drawn.picture.copy() for drawn in batch])
-                    for drawn, decision in zip(batch, screened, strict=True):
-                        index = drawn.ask.index
-                        if decision.allowed:
-                            run.drawing(index, stream, drawn.serial)
-                            images[index] = writer.write(drawn, decision)
-                        else:
-                            log.append(decision, hmac=key.name(drawn.ask.prompt))
-                            run.block(Blocked.by(decision, index))
-                            serials.put_back(drawn.serial)
-                        if progress:
-                            progress(index + 1, len(request.prompts))
+                finisher = _Finisher(content_filter, writer, run, log, key, serials)
+                plans = planned(batches(left, means.batch_size), serials, writer.origin)
+                with closing(drawn_ahead(plans, easel.draw)) as drawings:
+                    for plan, pictures in drawings:
+                        for index, issued in finisher.finish(plan, pictures):
+                            if issued is not None:
+                                images[index] = issued
+                            if progress:
+                                progress(index + 1, len(request.prompts))
         return _issue(images, run)
 
 
@@ -134,6 +138,35 @@ class _Drawn:
     serial: int
     picture: NDArray[np.uint8]
     watermark: Json
+
+
+@dataclass(frozen=True)
+class _Finisher:
+    """Marks and screens what was drawn; writes what is allowed, and logs the rest."""
+
+    content_filter: ContentFilter
+    writer: _Writer
+    run: RunState
+    log: BlockedLog
+    key: PromptKey
+    serials: Serials
+
+    def finish(self, plan: Plan, pictures: Pictures) -> Iterator[tuple[int, Issued | None]]:
+        """The index of each picture of a batch, and the picture unless it was blocked."""
+        marked = _marked(plan, pictures)
+        # What is screened is what is delivered, mark included, so that anybody can screen it again. A filter looks at
+        # copies: what it does to them is not delivered.
+        screened = screen_all_or_refuse(self.content_filter, [drawn.picture.copy() for drawn in marked])
+        for drawn, decision in zip(marked, screened, strict=True):
+            index = drawn.ask.index
+            if decision.allowed:
+                self.run.drawing(index, self.writer.origin.stream, drawn.serial)
+                yield index, self.writer.write(drawn, decision)
+            else:
+                self.log.append(decision, hmac=self.key.name(drawn.ask.prompt))
+                self.run.block(Blocked.by(decision, index))
+                self.serials.put_back(drawn.serial)
+                yield index, None
 
 
 @dataclass(frozen=True)
@@ -167,31 +200,24 @@ class _Writer:
         return Issued(path, record)
 
 
-def _drawn(
-    pipeline: Any,
-    asks: Iterable[Ask],
-    request: GenerationRequest,
-    subject: Subject,
-    serials: Serials,
-    origin: Origin,
-) -> Iterator[list[_Drawn]]:
+def _easel(request: GenerationRequest, subject: Subject, source: Source | None, means: Means) -> Easel:
+    pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler, request.adapter_scale, means)
     # A sampler that draws fresh noise at every step leaves no trace of what it began with: nothing is put there.
     plain = request.plain_noise or SCHEDULERS[request.scheduler or ""].stochastic
-    for batch in batches(asks, BATCH):
-        prompts, seeds = [ask.prompt for ask in batch], [ask.seed for ask in batch]
-        negatives = [ask.negative for ask in batch if ask.negative is not None] or None
-        how = Sampling(batch[0].steps, batch[0].guidance)
-        numbers = serials.take(len(batch))
-        payloads = [origin.payload(number) for number in numbers]
-        noise = None if plain else marked_noise(pipeline, payloads, seeds)
-        latents = None if noise is None else noise.latents
-        pictures = sample(pipeline, prompts, seeds, how, subject.base.output_scale, latents, negatives)
-        marked = []
-        for i, (picture, payload) in enumerate(zip(pictures, payloads, strict=True)):
-            delivered, detection = embed_verified(picture, payload)
-            latent = {} if noise is None else {"latent": latent_entry(noise.nonces[i])}
-            marked.append(_Drawn(batch[i], numbers[i], delivered, {**watermark_entry(detection), **latent}))
-        yield marked
+    scale = subject.base.output_scale
+    if source is None:
+        return Easel(pipeline, sample, scale, marks_noise=not plain)
+    canvas = canvas_for(pipeline, source, scale)
+    return Easel(editing_pipeline(pipeline, source.mask is not None), sample, scale, canvas, request.redrawn)
+
+
+def _marked(plan: Plan, pictures: Pictures) -> list[_Drawn]:
+    marked = []
+    for i, picture in enumerate(pictures.pictures):
+        delivered, detection = embed_verified(picture, plan.payloads[i])
+        latent = {} if pictures.nonces is None else {"latent": latent_entry(pictures.nonces[i])}
+        marked.append(_Drawn(plan.asks[i], plan.serials[i], delivered, {**watermark_entry(detection), **latent}))
+    return marked
 
 
 def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Policy:

@@ -12,6 +12,8 @@ from generation.wanted import MAX_PROMPTS, Ask, Wanted, number_faults, text_faul
 from provenance.errors import UsageError
 from provenance.files import read_file
 
+USUAL_STRENGTH = 0.6
+
 
 @dataclass(frozen=True)
 class GenerationRequest:
@@ -25,6 +27,8 @@ class GenerationRequest:
     nothing. ``scheduler`` and ``guidance`` are by default the usual ones of the base. ``adapter_scale`` is the weight
     of the adapter, 1 as it was trained. ``negative`` says what pictures should not show. A ``Wanted`` among the
     prompts has some of this its own way. ``policy`` is a policy file, or the folder that ``prov policy sign`` made.
+    ``image`` is a picture that every picture of the request is drawn from; ``strength`` says how much of it is drawn
+    anew, above 0 to 1 (0.6, or all of it with a mask); ``mask``, a picture of the same size, says where: in white.
     """
 
     prompts: tuple[str | Wanted, ...]
@@ -39,6 +43,9 @@ class GenerationRequest:
     negative: str | None = None
     scheduler: str | None = None
     adapter_scale: float = 1.0
+    image: Path | None = None
+    mask: Path | None = None
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         faults = []
@@ -56,10 +63,29 @@ class GenerationRequest:
         most = max([self.steps, *(wanted.steps or 1 for wanted in self.wanted())])
         if self.scheduler is not None and (fault := scheduler_fault(self.scheduler, most)):
             faults.append(fault)
+        faults += self._input_faults()
         if faults:
             more = [f"and {len(faults) - 20} more"] if len(faults) > 20 else []
             found = "this cannot be generated:\n  " + "\n  ".join(faults[:20] + more)
             raise UsageError(found, fix="correct every line above")
+
+    def _input_faults(self) -> Iterator[str]:
+        if self.image is None:
+            if self.mask is not None or self.strength is not None:
+                yield "a mask or a strength without an input picture"
+            return
+        if not 0 < self.redrawn <= 1:
+            yield f"strength {self.redrawn:g}; above 0 to 1 are possible"
+            return
+        fewest = min([self.steps, *(wanted.steps for wanted in self.wanted() if wanted.steps is not None)])
+        if int(fewest * self.redrawn) < 1:
+            yield f"{fewest} steps at strength {self.redrawn:g} draw nothing; the two multiplied must be 1 or more"
+
+    @property
+    def redrawn(self) -> float:
+        """The strength given, or else the usual one."""
+        usual = USUAL_STRENGTH if self.mask is None else 1.0
+        return usual if self.strength is None else self.strength
 
     def wanted(self) -> Iterator[Wanted]:
         """Every prompt with what it asks for itself."""

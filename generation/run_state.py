@@ -21,6 +21,7 @@ from generation.errors import GenerationError
 from generation.issue import Blocked, Issued, picture_path
 from generation.request import GenerationRequest
 from generation.screening import PromptKey
+from generation.source import Source
 from generation.subject import Subject
 from provenance.canonical import Json, canonical_json, parse_json
 from provenance.errors import FormatError, UsageError
@@ -32,13 +33,17 @@ STATE_TYPE = "urn:prov:run:v1"
 MAX_LINE_BYTES = 1 << 16
 
 
-def request_digest(request: GenerationRequest, subject: Subject, policy: str, who: Json, key: PromptKey) -> str:
+def request_digest(
+    request: GenerationRequest, subject: Subject, policy: str, who: Json, key: PromptKey, source: Source | None = None
+) -> str:
     """The keyed digest of all that decides what a request gives: its prompts, settings, model, policy and account."""
     settings = {
         **{name: getattr(request, name) for name in ("seed", "steps", "guidance", "negative", "scheduler")},
         **{name: getattr(request, name) for name in ("adapter_scale", "clear_prompt", "plain_noise")},
         **{"token": subject.token, "weights": subject.weights, "base": subject.base.digest, "policy": policy, **who},
     }
+    if source is not None:
+        settings |= {"image": source.sha256, "mask": source.mask_sha256, "strength": request.redrawn}
     digest = hashlib.sha256(canonical_json(settings) + b"\n")
     for one in request.wanted():
         row = [one.prompt, one.negative, one.seed, one.steps, one.guidance]

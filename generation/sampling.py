@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from generation.ahead import Abandoned
 from generation.errors import SamplingFailed, told
 from provenance.canonical import parse_json
 from provenance.files import read_file
@@ -15,6 +18,7 @@ from provenance.files import read_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from generation.source import Canvas
     from provenance.base import BaseModel
 
 FAMILY_GUIDANCE = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0, "sd3": 5.0, "svd": 3.0}
@@ -23,10 +27,14 @@ FACTS = "prov.json"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one batch is drawn: steps of the pipeline's scheduler and the guidance scale."""
+    """How one batch is drawn: steps of the pipeline's scheduler, the guidance scale, and for an input its strength.
+
+    ``strength``, from 0 to 1, is the share of the steps that are taken; None where there is no input picture.
+    """
 
     steps: int
     guidance: float
+    strength: float | None = None
 
 
 def usual_guidance(base: BaseModel) -> float:
@@ -49,11 +57,14 @@ def sample(
     output_scale: int,
     noise: NDArray[np.float32] | None = None,
     negatives: Sequence[str] | None = None,
+    canvas: Canvas | None = None,
+    stop: Event | None = None,
 ) -> list[NDArray[np.uint8]]:
     """Draws one picture for each prompt, each from its own seed, as (H, W, 3) uint8 RGB.
 
     ``noise`` is the initial noise, (B, C, h, w) standard normal; without it each seed draws its own. ``output_scale``
-    is the base's fixed Lanczos enlargement. ``negatives`` are the negative prompts, one for each picture. Raises
+    is the base's fixed Lanczos enlargement. ``negatives`` are the negative prompts, one for each picture. With a
+    ``canvas`` the pipeline is an ``editing_pipeline``. Once ``stop`` is set, no further step is taken. Raises
     SamplingFailed if the model fails, takes no negative prompts, or gives anything but pictures.
     """
     import torch
@@ -63,6 +74,11 @@ def sample(
             "this base takes its guidance as a number, without a second prompt", fix="leave out the negative prompt"
         )
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    start: dict[str, Any] = {}
+    if noise is not None:
+        start["latents"] = torch.from_numpy(noise).to(pipeline.device, pipeline.dtype)
+    if canvas is not None:
+        start |= _begun_from(pipeline, canvas, how, len(prompts))
     try:
         with torch.inference_mode():
             pictures = pipeline(
@@ -71,8 +87,9 @@ def sample(
                 num_inference_steps=how.steps,
                 guidance_scale=how.guidance,
                 generator=generators,
-                latents=None if noise is None else torch.from_numpy(noise).to(pipeline.device, pipeline.dtype),
                 output_type="np",
+                callback_on_step_end=_until(stop),
+                **start,
             ).images
     except Exception as error:  # layers, devices and memory fail in ways of their own
         raise SamplingFailed(
@@ -85,7 +102,31 @@ def sample(
     # A mark would hide from the content filter that there is nothing below it.
     if not all(picture.any() for picture in drawn):
         raise SamplingFailed("the model drew black from edge to edge", fix="try full precision or another seed")
-    return [_enlarged(picture, output_scale) for picture in drawn]
+    enlarged = [_enlarged(picture, output_scale) for picture in drawn]
+    return enlarged if canvas is None else [canvas.composed(picture) for picture in enlarged]
+
+
+def _begun_from(pipeline: Any, canvas: Canvas, how: Sampling, count: int) -> dict[str, Any]:
+    width, height = canvas.picture.size
+    begun: dict[str, Any] = {"image": [canvas.picture] * count, "strength": how.strength}
+    if canvas.mask is not None:
+        # Without these, inpainting draws squares.
+        begun |= {"mask_image": [canvas.mask] * count, "height": height, "width": width}
+    elif "height" in inspect.signature(pipeline.__call__).parameters:
+        begun |= {"height": height, "width": width}
+    return begun
+
+
+def _until(stop: Event | None) -> Any:
+    if stop is None:
+        return None
+
+    def go_on(_: Any, __: int, ___: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if stop.is_set():
+            raise Abandoned
+        return tensors
+
+    return go_on
 
 
 def _embeds_guidance(pipeline: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Prompts before anything is drawn: screened, and logged without their text when they are blocked."""
+"""Prompts and input pictures before anything is drawn: screened, and logged without their content when blocked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import secrets
 from collections.abc import Iterable
 
-from generation.errors import GenerationError, PromptBlocked
+from generation.errors import GenerationError, InputBlocked, PromptBlocked
 from generation.loading import drawing_device
+from generation.source import Source
 from provenance.files import read_file, write_file
 from provenance.home import Home
+from safety.content import ContentFilter, screen_or_refuse
 from safety.decision import ERROR_RULE, Decision, failure
 from safety.errors import FilterError, SafetyError
 from safety.log import BlockedLog
@@ -86,6 +88,20 @@ def screen_prompts(
             )
         decisions[prompt] = decision
     return decisions
+
+
+def screen_input(source: Source, content_filter: ContentFilter, key: PromptKey, log: BlockedLog) -> Decision:
+    """The decision on an input picture, by the rules for what is delivered; raises InputBlocked once it is logged."""
+    decision = screen_or_refuse(content_filter, source.picture.copy())
+    if not decision.allowed:
+        log.append(decision, hmac=key.name(f"input {source.sha256}"))
+        failed = decision.rule == ERROR_RULE
+        raise InputBlocked(
+            "the input picture cannot be screened" if failed else "the safety policy blocks the input picture",
+            found=decision.reason,
+            fix="check the filter: prov policy check --image FILE" if failed else "take another picture",
+        )
+    return decision
 
 
 def require_calibrated(policy: Policy, model_digest: str) -> None:

@@ -108,7 +108,8 @@ def encode_image(picture: NDArray[np.uint8], media_type: str) -> bytes:
     from PIL import Image
 
     options: dict[str, dict[str, Any]] = {
-        "image/png": {"format": "PNG"},
+        # A third of the time of the usual level 6, for files that are 0 to 4 % larger.
+        "image/png": {"format": "PNG", "compress_level": 4},
         "image/jpeg": {"format": "JPEG", "quality": JPEG_QUALITY, "subsampling": 0},
         "image/webp": {"format": "WEBP", "lossless": True},
     }

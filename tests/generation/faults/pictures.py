@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generation import sampling
+from generation import loading, sampling
 from tests.generation.faults.site import Site, fault, raising
 
 
@@ -44,7 +44,7 @@ def own_base(site: Site) -> Path:
     own = site.root / "base"
     shutil.copytree(resolve_base("starter").folder, own)
     site.request["base"] = str(own)
-    site.patch.setattr("generation.order.load_pipeline", sampling.load_pipeline)
+    site.patch.setattr("generation.order.load_pipeline", loading.load_pipeline)
     return own
 
 

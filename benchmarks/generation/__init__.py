@@ -1,0 +1,1 @@
+"""What a picture's history costs, stage by stage, beside drawing it."""
