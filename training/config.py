@@ -272,8 +272,10 @@ def _joint_faults(config: TrainConfig) -> Iterator[str]:
     """Settings that only make sense, or only exist, together."""
     if config.version != VERSION:
         yield f"`version` must be {VERSION}, not {config.version}: docs/formats.md tells what changed"
-    if config.trigger_initial and not config.trigger:
-        yield "`trigger_initial` needs a `trigger`"
+    if config.trigger.startswith("<") and not is_learned(config.trigger):
+        yield f"`trigger`: a learned word is small letters, digits and - in angle brackets, not {config.trigger!r}"
+    if (config.trigger_initial or config.trigger_vectors > 1) and not is_learned(config.trigger):
+        yield "`trigger_initial` and `trigger_vectors` need a `trigger` that is learned, such as <dove>"
     if config.patience and not config.validation_share:
         yield "`patience` needs a `validation_share` above 0: without pictures held out nothing tells when to stop"
     if config.validate_every % config.segment_steps:

@@ -31,7 +31,9 @@ def add_trigger(pipe: Any, encoders: Mapping[str, Any], config: TrainConfig) -> 
             first[id(tokeniser)] = _teach(tokeniser, config)
         table = make_room(encoder, tokeniser).requires_grad_(False)
         name = f"{component}.{ROWS}"
-        parameters[name] = _attach(table, first[id(tokeniser)], _initial(table, tokeniser, name, config))
+        place = first[id(tokeniser)]
+        known = table.weight.detach()[:place].float().cpu()
+        parameters[name] = _attach(table, place, _initial(known, tokeniser, name, config))
     return parameters
 
 
@@ -42,10 +44,9 @@ def _teach(tokeniser: Any, config: TrainConfig) -> int:
         raise ConfigError("the training configuration", (f"`trigger`: {error}; choose another",)) from error
 
 
-def _initial(table: Any, tokeniser: Any, name: str, config: TrainConfig) -> torch.Tensor:
+def _initial(known: torch.Tensor, tokeniser: Any, name: str, config: TrainConfig) -> torch.Tensor:
     import torch
 
-    known = table.weight.detach().float().cpu()
     if not config.trigger_initial:
         drawn = torch.randn(
             config.trigger_vectors, known.shape[1], generator=generator(config.seed, 0, 0, f"initial {name}")

@@ -75,6 +75,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "patience": {"validation_share": 0.1},
     "processes": {"accumulate": 2},
     "trigger_initial": {"trigger": "<rocket>"},
+    "trigger_vectors": {"trigger": "<rocket>"},
     "views": {"flip": True},
 }
 SETTINGS = [field.name for field in fields(TrainConfig) if field.name != "version"]
@@ -114,7 +115,7 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ({"trigger_initial": "rocket"}, "needs a `trigger`"),
+        ({"trigger_initial": "rocket"}, "need a `trigger` that is learned"),
         ({"patience": 3}, "needs a `validation_share`"),
         ({"processes": 2}, "multiple of `processes`"),
         ({"quantise": "4bit", "precision": "fp16"}, "bf16 or fp32"),
