@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from provenance.base import BaseModel
 from provenance.canonical import Json
 from training.config import TrainConfig
 from training.loop import apply_gradients, compute_gradients
+from training.private import private_gradients
 from training.samples import draw_samples, sample_prompts
 from training.setup import device_of, set_up, torch_settings
 
@@ -86,10 +88,11 @@ def estimate(
         loading = first_read - loaded
         each = (read - first_read) / max(len(few.records) - 1, 1)
         progress(1, stages)
+        take = private_gradients(setup) if config.dp_epsilon else partial(compute_gradients, setup)
         steps = []
         for step in range(PROBED_STEPS):
             began = time.monotonic()
-            compute_gradients(setup, step)
+            take(step)
             apply_gradients(setup, step)
             steps.append(time.monotonic() - began)
             progress(step + 2, stages)

@@ -40,7 +40,7 @@ def read_recorded(adapter: AdapterManifest) -> Recorded:
         raise ReplayUnavailable(
             "the adapter has no chain to replay",
             expected=f'a byproduct "{NAME}" in {STATEMENT}',
-            fix="adapters of older versions have none: they verify as ever, and cannot be replayed",
+            fix="adapters of older versions and of private trainings have none: they verify, and cannot be replayed",
         )
     if len(chains) > 1:
         raise FormatError(f"{STATEMENT} has several replay chains", expected="one", found=str(len(chains)))

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def sample_prompts(config: TrainConfig, captions: list[str]) -> tuple[str, ...]:
-    """The configured prompts, or captions of the dataset, evenly picked from all distinct ones."""
-    if config.sample_prompts:
+    """The configured prompts, or captions of the dataset, evenly picked from all distinct ones.
+
+    Of a private training no captions: they are released beside the samples, and belong to the pictures.
+    """
+    if config.sample_prompts or config.dp_epsilon:
         return config.sample_prompts
     distinct = sorted({caption for caption in captions if caption})
     count = min(config.sample_count, len(distinct))
