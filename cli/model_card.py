@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.audit_options import TrustOption
-from cli.console import note, refusals
+from cli.audit_options import JsonOption, TrustOption
+from cli.console import emit, note, refusals
 
 if TYPE_CHECKING:
+    from provenance.canonical import Json
     from provenance.card import CardSource
     from provenance.evaluation import SignedEvaluation
     from provenance.trust import TrustStore
@@ -26,6 +27,7 @@ def command(
         str | None, typer.Option("--license", help="SPDX licence of the adapter; terms of the maker when not given.")
     ] = None,
     trust: TrustOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a model card for the Hugging Face Hub from verified statements alone.
 
@@ -42,11 +44,21 @@ def command(
         believed = home_and_files(trust or [])
         found = _source(model, believed, evaluation, _spdx(licence))
         card = model_card(found)
-        if out is None:
-            typer.echo(card, nl=False)
-            return
-        write_file(out, card.encode())
-        note(f"wrote {out}")
+        if out is not None:
+            write_file(out, card.encode())
+            note(f"wrote {out}")
+        if as_json or out is None:
+            emit(_facts(found, card), card.rstrip("\n"), as_json=as_json)
+
+
+def _facts(source: CardSource, card: str) -> Json:
+    shown = source.figures
+    return {
+        "card": card,
+        "weights": source.made.weights_digest,
+        "attestation": source.made.digest,
+        "evaluation": None if shown is None else {"statement": shown.digest, "report": shown.report},
+    }
 
 
 def _source(model: str, trust: TrustStore, evaluation: Path | None, licence: str | None) -> CardSource:

@@ -57,7 +57,7 @@ class Scores:
 
 def scores(pictures: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float64]:
     """100 × the cosine (N,) of directions (N, D) of pictures and of their prompts, all of length 1."""
-    return 100.0 * np.einsum("nd,nd->n", pictures, texts, dtype=np.float64)
+    return np.asarray(100.0 * np.einsum("nd,nd->n", pictures, texts, dtype=np.float64))
 
 
 def compare(
@@ -86,8 +86,8 @@ def compare(
     means = np.concatenate(found)
     tail = (1 - CONFIDENCE) / 2
     bounds = np.quantile(means, (tail, 1 - tail), axis=0)
-    estimates = [
+    first, second, change = (
         Estimate(float(mean), float(min(low, mean)), float(max(high, mean)))
         for mean, low, high in zip(sums.sum(axis=0) / counts.sum(), *bounds, strict=True)
-    ]
-    return Scores(*estimates, groups=len(counts))
+    )
+    return Scores(first, second, change, len(counts))

@@ -109,7 +109,7 @@ def evaluate(
         )
     places = np.arange(asked.count) % len(asked.prompts)
     texts = studio.clip.texts(asked.prompts)[places]
-    pairs = [scores(seen.clip[kept], texts[kept]) for seen in (before, after)]
+    first, second = (scores(seen.clip[kept], texts[kept]) for seen in (before, after))
     claim: Json = {
         "type": TYPE,
         "created": format_moment(utc_now()),
@@ -141,13 +141,13 @@ def evaluate(
         "blocked": {"before": int(before.blocked.sum()), "after": int(after.blocked.sum())},
         "compared": int(kept.sum()),
         **_distances(reference, before, after, kept, asked.seed),
-        "clip_score": compare(*pairs, places[kept].tolist(), asked.seed).to_json(),
+        "clip_score": compare(first, second, places[kept].tolist(), asked.seed).to_json(),
         "memorisation": None if memorisation is None else _memorisation(memorisation),
         "device": _device(studio.clip.device),
         "versions": {name: version(name) for name in VERSIONS},
     }
     claim["warnings"] = _warnings(claim, extractor)
-    prompts = _by_prompt(asked, places[kept], *pairs)
+    prompts = _by_prompt(asked, places[kept], first, second)
     pictures = {
         "figures.png": plots.figures_png(claim),
         "clip-scores.png": plots.scatter_png(prompts, model.name),

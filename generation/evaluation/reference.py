@@ -40,7 +40,8 @@ def look_at(manifest: DatasetManifest, clip: ClipModel, extractor: Extractor, pr
     count = len(manifest.records)
     if count < 2:
         raise UsageError("one picture is no distribution", expected="a dataset of two pictures at least", found="1")
-    directions, features = [], []
+    directions: list[NDArray[np.float32]] = []
+    features: list[NDArray[np.float32]] = []
     for start in range(0, count, CHUNK):
         pictures = [_decoded(manifest, number) for number in range(start, min(start + CHUNK, count))]
         for rows, kept in zip(looked_at(pictures, clip, extractor), (directions, features), strict=True):

@@ -123,7 +123,7 @@ def test_figures_are_published_with_the_adapter_and_shown(world: Path) -> None:
     assert "figures   adapter    FID" in run("model", "show", "1")[1]
     status, card, _ = run("model", "card", "1")
     assert status == 0
-    assert card == run("model", "card", "adapter")[1]
+    assert card == run("model", "card", "adapter")[1] == json.loads(run("model", "card", "1", "--json")[1])["card"]
 
 
 def test_the_card_says_what_the_statements_say(world: Path) -> None:
