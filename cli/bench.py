@@ -65,6 +65,41 @@ def watermark(
 
 
 @app.command()
+def train(
+    diffusers: Annotated[Path, typer.Option(help="A checkout of diffusers, whose example trains in turn with ours.")],
+    base: Annotated[
+        str, typer.Option(help="Bases, with commas: tiny (Stable Diffusion 1.5 a tenth as wide), sd15, starter.")
+    ] = "tiny,starter",
+    precision: Annotated[str, typer.Option(help="Precisions, with commas: fp32, bf16, fp16.")] = "fp32",
+    steps: Annotated[int, typer.Option(min=7, help="Steps of each training.")] = 40,
+    rounds: Annotated[int, typer.Option(min=1, help="Trainings of each side.")] = 3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a step.")] = 4,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each side.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    compiled: Annotated[bool, typer.Option("--compile", help="Ours with `compile = true`.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for training-figures.md, .json and .png.")] = Path("docs"),
+    work: Annotated[Path, typer.Option(help="Folder for bases, pictures and adapters.")] = Path(".work/bench-train"),
+    as_json: JsonOption = False,
+) -> None:
+    """Train with `prov train` and with the example of diffusers in turn, and compare speed, memory and loss.
+
+    Example: prov bench train --diffusers ../diffusers --base starter --steps 20 --rounds 1 --out bench-output
+    """
+    with refusals():
+        from benchmarks.training.plan import Asked
+        from benchmarks.training.report import write_report
+        from benchmarks.training.session import run
+
+        show = progress("training")
+        asked = Asked(steps, rounds, batch_size, threads, device, compiled)
+        made = [
+            run(diffusers, name, each, work, asked, show) for name in base.split(",") for each in precision.split(",")
+        ]
+        page = write_report(out, made)
+    emit({"runs": made}, f"written to {page}", as_json=as_json)
+
+
+@app.command()
 def safety(
     only: SectionsOption = "prompts,pictures,cost,poison,red-team",
     quick: Annotated[bool, typer.Option("--quick", help="A few of everything: minutes, not an hour.")] = False,

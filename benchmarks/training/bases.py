@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -18,9 +18,14 @@ class Shape:
     side: int
 
 
-# Depths, attention and down-sampling are Stable Diffusion 1.5's in both; "tiny" divides every width by ten or by eight.
+# Depths, attention and down-sampling are Stable Diffusion 1.5's in all; the tiny ones divide every width by ten or by
+# eight. Attention costs tokens squared: at 160 px it has the share that it has in the whole one at 512 px.
+_TINY = Shape((32, 64, 128, 128), (16, 32, 64, 64), 96, 12, 160)
 SHAPES = {
-    "tiny": Shape((32, 64, 128, 128), (16, 32, 64, 64), 96, 12, 256),
+    "tiny-64": replace(_TINY, side=64),
+    "tiny-128": replace(_TINY, side=128),
+    "tiny": _TINY,
+    "tiny-256": replace(_TINY, side=256),
     "sd15": Shape((320, 640, 1280, 1280), (128, 256, 512, 512), 768, 12, 512),
 }
 

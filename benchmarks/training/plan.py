@@ -38,6 +38,18 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a comparison is asked for, whatever the base."""
+
+    steps: int
+    rounds: int
+    batch_size: int
+    threads: int
+    device: str
+    compiled: bool
+
+
+@dataclass(frozen=True)
 class Timing:
     """How one training went: seconds at which its first and its last counted step ended, and its peak memory."""
 

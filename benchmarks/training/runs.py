@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.training.plan import Plan, Timing
+from benchmarks.training.plan import Asked, Plan, Timing
 from provenance.errors import UsageError
 
 EXAMPLE = Path("examples/text_to_image/train_text_to_image_lora.py")
@@ -36,11 +36,11 @@ def example_in(checkout: Path) -> Path:
     return script
 
 
-def run_ours(plan: Plan, out: Path, device: str) -> Timing:
+def run_ours(plan: Plan, out: Path, asked: Asked) -> Timing:
     """One training of ours."""
     out.mkdir(parents=True)
     command = [sys.executable, "-m", "benchmarks.training.ours", json.dumps(plan.to_json()), str(out)]
-    peak, seconds = _run(command, out, plan, device)
+    peak, seconds = _run(command, out, asked)
     made = json.loads((out / "timing.json").read_text())
     return Timing(
         _rate([(i + 1, moment) for i, moment in enumerate(made["moments"])], plan.batch_size),
@@ -51,7 +51,7 @@ def run_ours(plan: Plan, out: Path, device: str) -> Timing:
     )
 
 
-def run_example(plan: Plan, out: Path, device: str, script: Path) -> Timing:
+def run_example(plan: Plan, out: Path, asked: Asked, script: Path) -> Timing:
     """One training of the example's; steps are timed from its progress bar."""
     out.mkdir(parents=True)
     precision = {"fp32": "no"}.get(plan.precision, plan.precision)
@@ -74,23 +74,23 @@ def run_example(plan: Plan, out: Path, device: str, script: Path) -> Timing:
     command = [sys.executable, str(script), "--center_crop"]
     command += [f"--{name}={value}" for name, value in options.items()]
     steps: list[tuple[int, float]] = []
-    peak, seconds = _run(command, out, plan, device, steps)
+    peak, seconds = _run(command, out, asked, steps)
     adapter = out / "adapter" / "pytorch_lora_weights.safetensors"
     return Timing(_rate(steps, plan.batch_size), seconds, peak, None, adapter)
 
 
 def _run(
-    command: list[str], out: Path, plan: Plan, device: str, steps: list[tuple[int, float]] | None = None
+    command: list[str], out: Path, asked: Asked, steps: list[tuple[int, float]] | None = None
 ) -> tuple[int, float]:
     """Runs a training to its end; gives its peak resident memory in bytes, and seconds."""
     environment = os.environ | {
-        "OMP_NUM_THREADS": str(plan.threads),
+        "OMP_NUM_THREADS": str(asked.threads),
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(out / "hub"),
         "PYTHONUNBUFFERED": "1",
-        "ACCELERATE_USE_CPU": "true" if device == "cpu" else "false",
+        "ACCELERATE_USE_CPU": "true" if asked.device == "cpu" else "false",
     }
-    if device == "cpu":
+    if asked.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
     began = time.monotonic()
     with (out / "log.txt").open("wb") as log:
@@ -102,7 +102,7 @@ def _run(
             log.write(chunk)
             for found in _STEP.finditer(chunk) if steps is not None else ():
                 done, total = int(found[1]), int(found[2])
-                if steps is not None and total == plan.steps and done > (steps[-1][0] if steps else 0):
+                if steps is not None and total == asked.steps and done > (steps[-1][0] if steps else 0):
                     steps.append((done, time.monotonic()))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.training.bases import SHAPES, save_base
 from benchmarks.training.data import TRAINED, write_pictures
 from benchmarks.training.judging import validation_loss
-from benchmarks.training.plan import Plan, Timing
+from benchmarks.training.plan import Asked, Plan, Timing
 from benchmarks.training.runs import EXAMPLE, example_in, run_example, run_ours
 from provenance.base import STARTER, resolve_base
 from provenance.canonical import Json
@@ -26,21 +27,9 @@ OURS, THEIRS = "prov", "diffusers example"
 
 
 def run(
-    checkout: Path,
-    shape: str,
-    work: Path,
-    *,
-    steps: int,
-    rounds: int,
-    batch_size: int,
-    precision: str,
-    threads: int,
-    learning_rate: float,
-    device: str,
-    compiled: bool,
-    progress: Callable[[int, int], None],
+    checkout: Path, shape: str, precision: str, work: Path, asked: Asked, progress: Callable[[int, int], None]
 ) -> Json:
-    """Trains with both, ``rounds`` times in turn, and gives rates, ratios, memory and validation losses."""
+    """Trains with both in turn, and gives rates, ratios, memory and validation losses."""
     script = example_in(checkout)
     base, side = _base(shape, work)
     pictures = write_pictures(work / f"pictures-{side}", side)
@@ -48,23 +37,22 @@ def run(
         base=base.absolute(),
         pictures=pictures.folder.absolute(),
         side=side,
-        steps=steps,
-        batch_size=batch_size,
+        steps=asked.steps,
+        batch_size=asked.batch_size,
         precision=precision,
-        threads=threads,
-        learning_rate=learning_rate,
-        compiled=compiled,
+        threads=asked.threads,
+        compiled=asked.compiled,
     )
     taken: dict[str, list[Timing]] = {OURS: [], THEIRS: []}
-    for number in range(rounds):
-        folder = work / f"round-{os.getpid()}-{number}"
-        # Each goes first in every other round, so that a machine that warms up or slows down favours neither.
-        for name in (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS):
-            out = folder / name.split()[0]
-            made = run_ours(plan, out, device) if name == OURS else run_example(plan, out, device, script)
-            taken[name].append(made)
-            progress(sum(len(each) for each in taken.values()), 2 * rounds)
-    return _figures(plan, shape, device, taken, pictures)
+    with tempfile.TemporaryDirectory(dir=work) as rounds:
+        for number in range(asked.rounds):
+            # Each goes first in every other round, so that a machine that warms up or slows down favours neither.
+            for name in (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS):
+                out = Path(rounds).absolute() / str(number) / name.split()[0]
+                ours = name == OURS
+                taken[name].append(run_ours(plan, out, asked) if ours else run_example(plan, out, asked, script))
+                progress(sum(len(each) for each in taken.values()), 2 * asked.rounds)
+        return _figures(plan, shape, asked.device, taken, pictures)
 
 
 def _base(shape: str, work: Path) -> tuple[Path, int]:
@@ -84,6 +72,7 @@ def _figures(plan: Plan, shape: str, device: str, taken: dict[str, list[Timing]]
         "versions": {name: version(name) for name in ("prov", "torch", "diffusers", "peft", "accelerate")},
         "example": str(EXAMPLE),
         "base": shape,
+        "rounds": len(ratios),
         "plan": {k: v for k, v in plan.to_json().items() if k not in ("base", "pictures")} | {"pictures": TRAINED},
         "systems": {
             name: {
