@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from training.compiled import uncompiled
 from training.draws import generator
 from training.errors import TrainingError
 
@@ -71,7 +72,7 @@ def validation_loss(setup: Setup) -> float:
         raise TrainingError("no pictures are held out", fix="set a `validation_share` above 0")
     config = replace(setup.config, noise_offset=0.0, input_perturbation=0.0, adversarial_noise=0.0, min_snr_gamma=0.0)
     losses = []
-    with _evaluating(family), torch.no_grad():
+    with _evaluating(family), uncompiled(setup.config), torch.no_grad():
         for draw in range(TIMES):
             for slots in cache.held_out_slots(MAX_PICTURES):
                 # Steps of a training are never negative, so no step shares these draws.

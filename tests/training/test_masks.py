@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from PIL import Image
 from provenance.base import BaseModel
 from provenance.dataset import sign_dataset
 from provenance.identity import Issuer
-from training.cache import Cache, build_cache
+from training.batch import make_batch, sample_losses
+from training.cache import Cache, Slot, build_cache
 from training.config import TrainConfig
 from training.families.opening import open_family
 from training.masks import latent_mask, masked_means
@@ -68,3 +71,24 @@ def test_only_what_counts_is_averaged() -> None:
 
 def test_a_sample_in_which_nothing_counts_adds_nothing() -> None:
     assert masked_means(torch.ones(1, 4, 2, 2), torch.zeros(1, 1, 2, 2)).tolist() == [0.0]
+
+
+def test_the_loss_is_blind_to_what_is_masked(half_transparent: Cache, sd1_base: BaseModel) -> None:
+    config = TrainConfig(mask="alpha", batch_size=4)
+    family = open_family(sd1_base, "cpu", config)
+    batch = make_batch(family, half_transparent, config, 0, [Slot(0, 0, 0, 0), Slot(1, 2, 0, 0)])
+    assert batch.mask is not None
+    assert batch.mask.shape == (2, 1, 8, 8)
+    mask = (batch.mask > 0.5).float()
+    moved = batch.target + 3 * (1 - mask)
+    with torch.no_grad():
+        before, after = (
+            sample_losses(family, replace(batch, mask=mask, target=target), config) for target in (batch.target, moved)
+        )
+        whole = sample_losses(family, replace(batch, mask=None), config)
+        counted = sample_losses(family, batch, config)
+    assert torch.equal(before, after)
+    # The picture without alpha counts whole; of the other, the hidden half counts a tenth.
+    assert torch.allclose(counted[1], whole[1])
+    halves = (before[0], 2 * whole[0] - before[0])
+    assert torch.allclose(counted[0], (halves[0] + 0.1 * halves[1]) / 1.1)
