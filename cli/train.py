@@ -11,8 +11,8 @@ import typer
 
 from cli.console import emit, note, passphrase, progress, refusals
 from cli.screening import screening_choice
-from cli.train_result import result_of
 from cli.train_privacy import privacy_options, show_privacy
+from cli.train_result import result_of
 from cli.train_settings import chosen_settings, show_estimate
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def command(
         from provenance.home import Home
         from provenance.identity import load_issuer
         from provenance.trust import home_and_files
+        from training.launching import launched_rank
+        from training.worker import follow_launched
 
         if replay is not None:
             from cli.train_replay import run_replay
@@ -101,16 +103,20 @@ def command(
             raise UsageError("an adapter needs a name", fix="give one with --name")
         if out is None and Path(name).name != name:
             raise UsageError("this name cannot be that of a folder", found=name, fix="say where with --out")
-        if follows_launched(dataset, base, config, preset, trigger, dp, trust):
-            return
-        issuer = load_issuer(Home.open(), passphrase())
+        # `accelerate launch` starts this command several times; only the process of rank 0 signs.
+        follows = bool(launched_rank())
+        issuer = None if follows else load_issuer(Home.open(), passphrase())
         manifest = verify_dataset(dataset, home_and_files(trust or []), progress=progress("verifying"))
         model = resolve_base(base or "starter")
         settings = chosen_settings(config, preset, trigger, model, manifest, privacy_options(dp))
         show_privacy(settings, model, manifest)
+        if issuer is None:
+            follow_launched(manifest, model, settings)
+            return
         choice = screening_choice(policy, hash_list, likeness)
         release = out or Path(name)
 
+        from training.latent_store import LatentStore
         from training.lora import train
 
         adapter = train(
@@ -122,7 +128,7 @@ def command(
             name=name,
             resume=resume,
             screening=choice,
-            store=LatentStore.of(home),
+            store=LatentStore.of(Home.open()),
             progress=training_progress(),
         )
         facts, text = result_of(adapter, settings, manifest, name, release)

@@ -24,6 +24,8 @@ from training.config import TrainConfig
 from training.curve import write_curve
 from training.errors import CheckpointError, LossNotFinite, TrainingError, TrainingInterrupted
 from training.interruption import interruption
+from training.latent_store import LatentStore
+from training.launching import joined
 from training.loop import apply_gradients, compute_gradients
 from training.private import private_gradients
 from training.release import write_release
@@ -71,6 +73,7 @@ def train(
     name: str | None = None,
     resume: bool = False,
     screening: ScreeningChoice = ScreeningChoice(),
+    store: LatentStore | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> AdapterManifest:
     """Screens a verified dataset, trains a LoRA adapter on it and writes a signed adapter release.
@@ -95,11 +98,15 @@ def train(
         device=device,
         work=work,
         progress=lambda done, total: report(Progress("screening", done, total)),
+        prompts=config.prior_prompts,
     )
-    with torch_settings(config, device) as threads:
-        setup = set_up(manifest, base, config, device, work, lambda d, n: report(Progress("reading", d, n)))
-        prompts = sample_prompts(config, [record.caption for record in manifest.records])
+    with torch_settings(config, device) as threads, joined(manifest, base, config, device, threads) as ranks:
         stack = stack_of(device, threads, config)
+        kept = None if store is None or config.deterministic else store.for_run(base.digest, stack)
+        setup = set_up(
+            manifest, base, config, device, work, lambda d, n: report(Progress("reading", d, n)), ranks, kept
+        )
+        prompts = sample_prompts(config, [record.caption for record in manifest.records])
         losses: list[float] = []
         watch = Watch()
         resumed_at: tuple[int, ...] = ()

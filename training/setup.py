@@ -17,10 +17,13 @@ from training.ema import Average
 from training.errors import TrainingError
 from training.families.opening import open_family, place_for_training
 from training.families.protocol import Family
+from training.latent_store import Latents
 from training.layers import add_adapter, trains_text
 from training.optimisers import build_optimiser
 from training.precision import hold_in_precision, loss_scaler
+from training.processes import ALONE, RESTORE, Ranks
 from training.quantised import quantise
+from training.replay_stack import code_digest
 from training.state import State
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a step needs; ``parameters`` and the fields after it are what a step changes."""
+    """Everything a step needs; a step changes ``parameters`` and what follows them, up to ``scaler``."""
 
     config: TrainConfig
     device: str
@@ -45,6 +48,7 @@ class Setup:
     optimiser: torch.optim.Optimizer
     average: Average | None = None
     scaler: torch.amp.GradScaler | None = None
+    ranks: Ranks = ALONE
 
     def state(self) -> State:
         """The state as it is now; the next step changes its tensors."""
@@ -53,6 +57,10 @@ class Setup:
     def restore(self, state: State) -> None:
         """Goes on from a state; raises CheckpointError when it is another adapter's."""
         state.restore(self.parameters, self.optimiser, self.average, self.scaler)
+        if self.ranks.count > 1:
+            from safetensors.torch import save
+
+            self.ranks.lead(RESTORE, save(state.to_tensors()))
 
     def as_released(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that would be released now: the moving average, where there is one."""
@@ -66,10 +74,16 @@ def set_up(
     device: str,
     spill: Path,
     progress: Callable[[int, int], None],
+    ranks: Ranks = ALONE,
+    kept: Latents | None = None,
 ) -> Setup:
-    """Loads the base, reads and encodes the dataset, and adds an adapter in its initial state, drawn by the seed."""
+    """Loads the base, reads and encodes the dataset, and adds an adapter in its initial state, drawn by the seed.
+
+    ``ranks`` are the processes that do so at the same time; raises TrainingError when they do not come to the same.
+    ``kept`` is what earlier trainings encoded.
+    """
     family = open_family(base, device, config)
-    cache = build_cache(family, manifest, config, spill, progress)
+    cache = build_cache(family, manifest, config, spill, progress, kept)
     quantise(family.denoiser, config, device)
     hold_in_precision(family.denoiser, config)
     place_for_training(family, embeds_text=trains_text(config))
@@ -78,7 +92,18 @@ def set_up(
     optimiser = build_optimiser(parameters, config, device)
     average = Average.of(parameters, config.ema_decay) if config.ema_decay else None
     scaler = loss_scaler(config, device)
-    return Setup(config, device, family, cache, parameters, optimiser, average, scaler)
+    setup = Setup(config, device, family, cache, parameters, optimiser, average, scaler, ranks)
+    if ranks.count > 1:
+        ranks.require_same(
+            {
+                "base": base.digest,
+                "code": code_digest(),
+                "configuration": config.digest,
+                "dataset": manifest.digest,
+                "initial state": setup.state().digests()[0],
+            }
+        )
+    return setup
 
 
 def is_present(device: str) -> bool:
@@ -112,7 +137,7 @@ def torch_settings(config: TrainConfig, device: str, threads: int = 0) -> Iterat
     before, cudnn = torch.get_num_threads(), torch.backends.cudnn
     deterministic, benchmark = cudnn.deterministic, cudnn.benchmark
     algorithms = torch.are_deterministic_algorithms_enabled()
-    count = threads or config.threads or (1 if config.deterministic else before)
+    count = threads or config.threads or (1 if config.deterministic else max(1, before // config.processes))
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
         torch.set_num_threads(count)
         cudnn.deterministic, cudnn.benchmark = True, False
