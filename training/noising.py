@@ -40,6 +40,9 @@ class Noising(Protocol):
     def weights(self, times: torch.Tensor, gamma: float) -> torch.Tensor:
         """Min-SNR weights (arXiv:2303.09556) of each sample's loss, ``(B,)``; ones when gamma is 0."""
 
+    def sampler(self, scheduler: Any) -> Any:
+        """The scheduler to draw with what is trained: the base's own, unless training changed what that goes by."""
+
     def facts(self) -> Json:
         """What the attestation says of it."""
 
@@ -88,7 +91,7 @@ class Diffusion:
         return capped / (ratio + 1) if self.prediction == "v_prediction" else capped
 
     def sampler(self, scheduler: Any) -> Any:
-        """The scheduler to draw samples with: the base's own, or DDIM where training changed schedule or prediction.
+        """DDIM where training changed schedule or prediction.
 
         Of a schedule that ends in pure noise the last time must be the first one drawn from, hence ``trailing``
         (arXiv:2305.08891, section 3.3).
@@ -141,6 +144,9 @@ class FlowMatching:
         import torch
 
         return torch.ones(len(times), device=times.device)
+
+    def sampler(self, scheduler: Any) -> Any:
+        return scheduler
 
     def facts(self) -> Json:
         return {"kind": "flow matching", "prediction": self.prediction, "shift": self.shift, "times": "logit-normal"}

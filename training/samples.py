@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from training.compiled import uncompiled
 from training.draws import generator
-from training.families.opening import whole_pipeline
+from training.families.opening import at_work, drawing_pipeline
 from training.precision import drawing
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
     from training.config import TrainConfig
+    from training.families.protocol import Family
     from training.setup import Setup
 
 
@@ -33,16 +35,32 @@ def draw_samples(setup: Setup, prompts: tuple[str, ...]) -> list[Image]:
 
     They are drawn by the schedule that is trained on, also where that is not the base's own.
     """
-    config, side = setup.config, setup.family.side
-    with whole_pipeline(setup.family) as pipe, drawing(config, setup.device), uncompiled(config):
+    family, config, side = setup.family, setup.config, setup.family.side
+    said = _read(family, prompts)
+    with drawing_pipeline(family) as pipe, drawing(config, setup.device), uncompiled(config):
         return [
             pipe(
-                prompt,
+                **text,
                 height=side,
                 width=side,
                 num_inference_steps=config.sample_steps,
                 guidance_scale=config.sample_guidance,
                 generator=generator(config.seed, 0, index, "sample image"),
             ).images[0]
-            for index, prompt in enumerate(prompts)
+            for index, text in enumerate(said)
         ]
+
+
+def _read(family: Family, prompts: tuple[str, ...]) -> list[dict[str, torch.Tensor]]:
+    """Prompts, and what guidance takes for none, as pipelines take them instead of texts."""
+    import torch
+
+    with at_work(family, family.text_encoders.values()), torch.no_grad():
+        nothing, texts = family.embed_nothing(), [family.embed([prompt]) for prompt in prompts]
+    read = []
+    for text in texts:
+        arguments = {"prompt_embeds": text.embeddings, "negative_prompt_embeds": nothing.embeddings}
+        if text.pooled is not None and nothing.pooled is not None:
+            arguments |= {"pooled_prompt_embeds": text.pooled, "negative_pooled_prompt_embeds": nothing.pooled}
+        read.append(arguments)
+    return read

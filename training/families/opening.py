@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,19 +75,45 @@ def place_for_training(family: Family, *, embeds_text: bool) -> None:
 
 
 @contextmanager
-def whole_pipeline(family: Family) -> Iterator[Any]:
-    """The pipeline with every part on the device, in evaluation mode; afterwards all is as it was before."""
-    parts = [*_encoders(family), family.denoiser]
+def at_work(family: Family, parts: Iterable[Any]) -> Iterator[None]:
+    """Parts of a pipeline on the device and in evaluation mode; afterwards all is as it was before."""
     before = [(part, next(part.parameters()).device, part.training) for part in parts]
     try:
-        for part in parts:
+        for part, _, _ in before:
             part.to(family.device)
             part.eval()
-        yield family.pipe
+        yield
     finally:
         for part, device, was_training in before:
             part.to(device)
             part.train(was_training)
+
+
+@contextmanager
+def whole_pipeline(family: Family) -> Iterator[Any]:
+    """The pipeline of the base, with its own scheduler and every part at work."""
+    with at_work(family, [*_encoders(family), family.denoiser]):
+        yield family.pipe
+
+
+@contextmanager
+def drawing_pipeline(family: Family) -> Iterator[Any]:
+    """The pipeline as it draws with what is trained, from prompts that are embedded already.
+
+    T5 has nothing more to say then, and is left off the device: it is larger than the denoiser.
+    """
+    pipe, texts = family.pipe, family.text_encoders
+    scheduler, largest = pipe.scheduler, texts.get("text_encoder_3")
+    pipe.scheduler = family.noising.sampler(scheduler)
+    if largest is not None:
+        pipe.text_encoder_3 = None
+    try:
+        with at_work(family, [part for part in (*_encoders(family), family.denoiser) if part is not largest]):
+            yield pipe
+    finally:
+        pipe.scheduler = scheduler
+        if largest is not None:
+            pipe.text_encoder_3 = largest
 
 
 def _encoders(family: Family) -> list[Any]:

@@ -40,9 +40,7 @@ class UNetFamily:
         # Pipelines refuse sides that are no multiples of 8, even where the autoencoder would not.
         multiple = max(8, pipe.vae_scale_factor)
         side = components.picture_side(pipe, pipe.unet, multiple, config)
-        noising = diffusion_of(pipe.scheduler, config)
-        pipe.scheduler = noising.sampler(pipe.scheduler)
-        return cls(pipe, pipe.unet, device, side, multiple, noising)
+        return cls(pipe, pipe.unet, device, side, multiple, diffusion_of(pipe.scheduler, config))
 
     @property
     def text_encoders(self) -> Mapping[str, torch.nn.Module]:

@@ -4,7 +4,9 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -12,9 +14,11 @@ from diffusers import AutoencoderKL
 from provenance.base import BaseModel, resolve_base
 from tests.training.tiny_batch import tiny_batch
 from training.config import TrainConfig
+from training.draws import generator
 from training.errors import ConfigError, TrainingError
-from training.families.opening import open_family, place_for_training, whole_pipeline
+from training.families.opening import drawing_pipeline, open_family, place_for_training, whole_pipeline
 from training.families.protocol import Family
+from training.samples import draw_samples
 
 CLIP = ["text_encoder", "text_encoder_2"]
 # Text encoders, the denoiser's component, latent channels, shape of a caption, pooled width, what is predicted.
@@ -116,17 +120,44 @@ def test_a_prediction_has_the_shape_of_the_latents_and_listens_to_time_and_text(
             assert not torch.allclose(predicted, family.predict(replace(batch, pooled=batch.pooled + 1)), atol=1e-4)
 
 
-def test_the_whole_pipeline_evaluates_and_then_goes_on_training(opened: tuple[str, Family]) -> None:
+def test_drawing_evaluates_and_then_training_goes_on(opened: tuple[str, Family]) -> None:
     _, family = opened
     place_for_training(family, embeds_text=True)
     family.denoiser.train()
-    first, *_ = family.text_encoders.values()
+    first, *_ = texts = list(family.text_encoders.values())
     first.train()
-    with whole_pipeline(family) as pipe:
-        assert not any(part.training for part in (family.denoiser, pipe.vae, *family.text_encoders.values()))
-    assert family.denoiser.training
-    assert first.training
-    assert not family.pipe.vae.training
+    own, largest = family.pipe.scheduler, family.text_encoders.get("text_encoder_3")
+    for context in (whole_pipeline, drawing_pipeline):
+        with context(family) as pipe:
+            assert not any(part.training for part in (family.denoiser, pipe.vae, *texts))
+            assert getattr(pipe, "text_encoder_3", None) is (largest if context is whole_pipeline else None)
+        assert family.denoiser.training
+        assert first.training
+        assert not family.pipe.vae.training
+        assert list(family.text_encoders.values()) == texts
+        assert family.pipe.scheduler is own
+
+
+def test_only_the_denoiser_is_on_the_device_in_training(opened: tuple[str, Family]) -> None:
+    """On a device without memory: this machine may have no other."""
+    _, family = opened
+    place_for_training(replace(family, device="meta"), embeds_text=False)  # type: ignore[type-var]
+    assert {p.device.type for p in family.denoiser.parameters()} == {"meta"}
+    for part in (family.pipe.vae, *family.text_encoders.values()):
+        assert {p.device.type for p in part.parameters()} == {"cpu"}
+
+
+def test_samples_are_what_the_pipeline_draws_from_the_prompt(opened: tuple[str, Family]) -> None:
+    _, family = opened
+    config = TrainConfig(sample_steps=2)
+    setup = SimpleNamespace(family=family, config=config, device="cpu")
+    (picture,) = draw_samples(setup, ("a red square",))  # type: ignore[arg-type]
+    noise = generator(config.seed, 0, 0, "sample image")
+    expected = family.pipe(
+        "a red square", height=32, width=32, num_inference_steps=2, guidance_scale=4.0, generator=noise
+    ).images[0]
+    assert picture.size == (32, 32)
+    assert np.abs(np.asarray(picture, float) - np.asarray(expected, float)).max() <= 1
 
 
 def test_a_video_base_is_for_generation_alone(svd_base: BaseModel) -> None:

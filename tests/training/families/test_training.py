@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -21,7 +22,6 @@ from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
-from training import samples
 from training.config import TrainConfig
 from training.errors import ConfigError, TrainingError, TrainingInterrupted
 from training.families.opening import load_pipeline
@@ -150,14 +150,18 @@ def test_a_rescaled_schedule_is_drawn_by_and_attested(
     run: Train, sd1_base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn_by: list[Any] = []
-    honest = samples.whole_pipeline
+    honest = StableDiffusionPipeline.__call__
 
-    def watched(family: Any) -> Any:
-        drawn_by.append(family.pipe.scheduler)
-        return honest(family)
+    def watched(self: Any, *arguments: Any, **options: Any) -> Any:
+        drawn_by.append(self.scheduler)
+        return honest(self, *arguments, **options)
 
-    monkeypatch.setattr(samples, "whole_pipeline", watched)
-    signed = run(sd1_base, replace(QUICK, zero_terminal_snr=True, prediction="v_prediction"))
+    monkeypatch.setattr(StableDiffusionPipeline, "__call__", watched)
+    config = replace(QUICK, zero_terminal_snr=True, prediction="v_prediction")
+    signed = run(sd1_base, replace(config, prior_prompts=("a dot",), prior_count=1))
+    # The base itself, which draws what is to be preserved, knows nothing of it.
+    assert drawn_by[0].alphas_cumprod[-1] > 1e-3
+    assert drawn_by[0].config.prediction_type == "epsilon"
     assert drawn_by[-1].alphas_cumprod[-1] < 1e-6
     assert drawn_by[-1].config.prediction_type == "v_prediction"
     inner = signed.predicate["buildDefinition"]["internalParameters"]
