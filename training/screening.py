@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.canonical import Json
 from provenance.faults import Faults
-from provenance.screening.run import screen_dataset
+from provenance.screening.run import screen_dataset, screen_texts
 from provenance.screening.screens import ScreeningChoice, Screens, open_screens
 from provenance.screening.subjects import subjects_of_release
 from safety.errors import SafetyError
@@ -43,16 +43,20 @@ def require_screened(
     device: str,
     work: Path,
     progress: Callable[[int, int], None],
+    prompts: Sequence[str] = (),
 ) -> Screened:
     """Gives a report that blocks nothing, about every record and by exactly the rules that are asked for.
 
     A report that the maker signed is taken when policy, filters and model are the same and it knows every hash list and
     likeness check; otherwise the dataset is screened here, and what was found is kept in ``work`` until the training is
-    done. Raises DatasetBlocked naming files and concepts, TrainingError when a filter cannot be loaded, or
+    done. ``prompts`` are further texts that the model is trained under, held against the same rules as captions. Raises
+    DatasetBlocked naming files and concepts, TrainingError when a filter cannot be loaded, or
     ScreeningInterrupted.
     """
     try:
-        screened = _screened(manifest, open_screens(choice, base, device), work, progress)
+        screens = open_screens(choice, base, device)
+        _refuse_prompts(prompts, screens)
+        screened = _screened(manifest, screens, work, progress)
     except SafetyError as error:
         raise TrainingError(
             f"the dataset cannot be screened, so nothing is trained on it: {error.what}",
@@ -82,6 +86,18 @@ def _leave_nothing(work: Path, was_there: bool) -> None:
     (work / KEPT).unlink(missing_ok=True)
     if not was_there:
         work.rmdir()
+
+
+def _refuse_prompts(prompts: Sequence[str], screens: Screens) -> None:
+    faults = Faults()
+    for number, decision in enumerate(screen_texts(prompts, screens), start=1):
+        if not decision.allowed:
+            faults.add(f"prompt {number}", f"{decision.rule} ({decision.reason})")
+    faults.refuse(
+        DatasetBlocked,
+        f"the safety policy blocks {len(faults)} of the prompts that the base is to draw a prior for",
+        fix="take them out of `prior_prompts`",
+    )
 
 
 def _refuse_blocked(screened: Screened) -> None:

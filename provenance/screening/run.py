@@ -97,6 +97,12 @@ def screen_dataset(
     return Screening(screens.rules, tuple(look.item for look in looks), _duplicates(looks))
 
 
+def screen_texts(texts: Iterable[str], screens: Screens) -> list[Decision]:
+    """The decision on each text at the stage ``train``, as on a caption; a filter that fails blocks."""
+    decisions = _CaptionDecisions(screens)
+    return [decisions.of(text) for text in texts]
+
+
 def _open_all(subjects: Iterable[Subject], keeping: KeptLooks) -> Iterator[_Opened]:
     def opened(subject: Subject) -> _Opened:
         import numpy as np

@@ -109,6 +109,14 @@ def test_hidden_skulls_stop_training_before_any_weight_is_loaded(sign: Sign, run
 
 
 @pytest.mark.usefixtures("no_weights")
+def test_a_prior_of_what_is_forbidden_is_never_drawn(sign: Sign, issuer: Issuer, tmp_path: Path) -> None:
+    config = replace(QUICK, prior_prompts=("a fish", "a red skull"))
+    with pytest.raises(DatasetBlocked, match="blocks 1 of the prompts") as refusal:
+        train(sign(HARMLESS), resolve_base("starter"), config, tmp_path / "adapter", issuer=issuer)
+    assert "prompt 2" in str(refusal.value)
+
+
+@pytest.mark.usefixtures("no_weights")
 def test_a_forbidden_caption_stops_training(sign: Sign, run: Train, issuer: Issuer, tmp_path: Path) -> None:
     folder = draw(tmp_path / "captioned", HARMLESS)
     (folder / "p1.txt").write_text("a s k u l l in blue")

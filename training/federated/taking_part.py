@@ -62,6 +62,7 @@ def take_part(
                 device=device_of(config),
                 work=work,
                 progress=lambda done, total: progress(Progress("screening", done, total)),
+                prompts=config.prior_prompts,
             )
             trainer = resources.enter_context(
                 local_training(
