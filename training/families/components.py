@@ -20,6 +20,19 @@ def text_encoders(pipe: Any) -> dict[str, torch.nn.Module]:
     return {name: part for name in TEXT_ENCODERS if (part := getattr(pipe, name, None)) is not None}
 
 
+def require_latents_alone(pipe: Any) -> None:
+    """Refuses denoisers that are shown more than the autoencoder's latents: those of inpainting or of depth."""
+    denoiser = getattr(pipe, "unet", None) or pipe.transformer
+    shown, latents = denoiser.config.in_channels, pipe.vae.config.latent_channels
+    if shown != latents:
+        raise TrainingError(
+            "this base does not denoise the latents of a picture alone, as bases for inpainting do not",
+            expected=f"{latents} channels",
+            found=f"{shown} channels",
+            fix="name the base it was made from with --base",
+        )
+
+
 def picture_side(pipe: Any, denoiser: Any, multiple: int, config: TrainConfig) -> int:
     """The side in px that training uses: the configured one, or the base's own; raises ConfigError or TrainingError."""
     faults = tuple(

@@ -9,6 +9,7 @@ from typing import Any
 from provenance.base import BaseModel
 from training.config import TrainConfig
 from training.errors import TrainingError
+from training.families.components import require_latents_alone
 from training.families.protocol import Family
 from training.families.sd3 import SD3Family
 from training.families.unet import UNetFamily
@@ -34,7 +35,10 @@ def open_family(base: BaseModel, device: str, config: TrainConfig) -> Family:
 
 
 def load_pipeline(base: BaseModel) -> Any:
-    """Loads a base in float32 from its safetensors, frozen; never from the network, never from a pickle."""
+    """Loads a base in float32 from its safetensors, frozen; never from the network, never from a pickle.
+
+    Raises TrainingError when its files do not make a pipeline, or one that does not denoise latents alone.
+    """
     import diffusers
     import torch
     import transformers
@@ -57,13 +61,21 @@ def load_pipeline(base: BaseModel) -> Any:
         "sdxl": diffusers.StableDiffusionXLPipeline,
         "sd3": diffusers.StableDiffusion3Pipeline,
     }
-    pipe = pipelines[base.family].from_pretrained(
-        base.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options[base.family]
-    )
+    try:
+        pipe = pipelines[base.family].from_pretrained(
+            base.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options[base.family]
+        )
+    except Exception as error:  # files that are broken make their readers raise whatever they stumble on
+        raise TrainingError(
+            f"the base model {base.id} cannot be loaded",
+            found=f"{type(error).__name__}: {error}".replace("\n", " ")[:400],
+            fix="get its files again, or free some memory",
+        ) from error
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
     pipe.set_progress_bar_config(disable=True)
+    require_latents_alone(pipe)
     return pipe
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from provenance.base import BaseModel, resolve_base
 from tests.training.tiny_batch import tiny_batch
@@ -193,3 +193,22 @@ def test_what_a_base_s_digest_does_not_count_is_not_loaded(sdxl_base: BaseModel,
     index["image_encoder"] = ["transformers", "CLIPVisionModelWithProjection"]
     (folder / "model_index.json").write_text(json.dumps(index))
     assert open_family(resolve_base(str(folder)), "cpu", TrainConfig()).pipe.image_encoder is None
+
+
+def test_a_base_for_inpainting_is_refused(sd1_base: BaseModel, tmp_path: Path) -> None:
+    folder = tmp_path / "inpainting"
+    shutil.copytree(sd1_base.folder, folder)
+    config = UNet2DConditionModel.load_config(folder / "unet")
+    UNet2DConditionModel.from_config({**config, "in_channels": 9}).save_pretrained(folder / "unet")
+    with pytest.raises(TrainingError, match="as bases for inpainting do not") as refusal:
+        open_family(resolve_base(str(folder)), "cpu", TrainConfig())
+    assert (refusal.value.expected, refusal.value.found) == ("4 channels", "9 channels")
+
+
+@pytest.mark.parametrize("file", ["transformer/config.json", "vae/diffusion_pytorch_model.safetensors"])
+def test_a_base_whose_files_are_broken_is_refused(sd3_base: BaseModel, tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(sd3_base.folder, folder)
+    (folder / file).write_bytes((folder / file).read_bytes()[:-50])
+    with pytest.raises(TrainingError, match="local:broken cannot be loaded"):
+        open_family(resolve_base(str(folder)), "cpu", TrainConfig())
