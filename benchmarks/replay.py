@@ -31,7 +31,7 @@ from provenance.dataset import sign_dataset, verify_dataset
 from provenance.home import Home
 from provenance.identity import create_issuer, load_issuer
 from provenance.trust import TrustStore
-from training import loop, lora, private
+from training import loop, lora
 from training.batch import Batch, draw_batch
 from training.config import TrainConfig
 from training.lora import Progress, train
@@ -97,7 +97,7 @@ def cheating(by_step: Mapping[int, str]) -> Iterator[None]:
 
     with (
         patch.object(loop, "draw_batch", draw),
-        patch.object(private, "compute_gradients", gradients),
+        patch.object(lora, "compute_gradients", gradients),
         patch.object(lora, "apply_gradients", update),
     ):
         yield
