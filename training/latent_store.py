@@ -92,7 +92,8 @@ class Latents:
         if not hmac.compare_digest(tag, self.store.tag(name, content)):
             return None
         os.utime(path)
-        return load(content)
+        tensors: dict[str, torch.Tensor] = load(content)
+        return tensors
 
     def put(self, facts: Json, tensors: Mapping[str, torch.Tensor]) -> None:
         """Keeps tensors, unless they are too large or the disk is nearly full."""

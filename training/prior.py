@@ -97,4 +97,5 @@ def _draw(family: Family, config: TrainConfig, sides: Sides, number: int) -> tor
         output_type="latent",
     ).images[0]
     known = family.pipe.vae.config
-    return latents.float().cpu() / known.scaling_factor + (getattr(known, "shift_factor", None) or 0.0)
+    unscaled: torch.Tensor = latents.float().cpu() / known.scaling_factor + (known.get("shift_factor") or 0.0)
+    return unscaled

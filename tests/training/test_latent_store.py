@@ -9,16 +9,24 @@ from typing import Any
 import pytest
 import torch
 
+from provenance.adapter import AdapterManifest
 from provenance.base import BaseModel
+from provenance.dataset import verify_dataset
 from provenance.errors import FormatError
 from provenance.home import Home
+from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
+from provenance.screening.screens import ScreeningChoice
+from provenance.trust import TrustStore
 from training import cache as caching
 from training.cache import Cache, build_cache
 from training.config import TrainConfig
 from training.families.opening import open_family
 from training.families.protocol import Family
 from training.latent_store import KEY, LatentStore
+from training.lora import train
+from training.replay import replay
+from training.replay_record import read_recorded
 
 CONFIG = TrainConfig(crop="random", views=2, mask="alpha", prior_prompts=("a dot",), prior_count=2, sample_steps=1)
 STACK = {"device": "cpu", "threads": "1"}
@@ -164,3 +172,29 @@ def test_the_key_is_this_home_s_own_and_nobody_else_s_to_read(store: LatentStore
     path.write_bytes(b"short")
     with pytest.raises(FormatError, match=r"latents\.key is damaged"):
         LatentStore.of(Home.open(path.parent))
+
+
+def test_a_training_from_kept_latents_has_the_same_bits_and_its_replay_encodes_anew(
+    dataset: Path,
+    trust: TrustStore,
+    issuer: Issuer,
+    sd1_base: BaseModel,
+    lenient: ScreeningChoice,
+    store: LatentStore,
+    counts: dict[str, int],
+    tmp_path: Path,
+) -> None:
+    config = TrainConfig(steps=2, warmup_steps=0, batch_size=1, rank=2, sample_count=0, threads=1, kohya=False)
+    manifest = verify_dataset(dataset, trust)
+
+    def trained(name: str, config: TrainConfig = config) -> AdapterManifest:
+        release = tmp_path / name
+        return train(manifest, sd1_base, config, release, issuer=issuer, name="x", screening=lenient, store=store)
+
+    first, second = read_recorded(trained("first")), read_recorded(trained("second"))
+    assert counts["encoded"] == 5
+    assert first.chain.links[-1].parts == second.chain.links[-1].parts
+    assert replay(second, manifest, sd1_base, (0,)).verdict == "agrees"
+    assert counts["encoded"] == 10
+    trained("third", replace(config, deterministic=True))
+    assert counts["encoded"] == 15
