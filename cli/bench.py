@@ -100,6 +100,35 @@ def train(
 
 
 @app.command()
+def generate(
+    base: Annotated[str, typer.Option(help="Bases, with commas: starter, tiny, sd15.")] = "starter",
+    pictures: Annotated[int, typer.Option("-n", min=1, help="Pictures of each side and round.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the scheduler.")] = 20,
+    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 7.5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures drawn at once.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side draws.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the sampler.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for generation-figures.md and .json.")] = Path("docs"),
+    work: Annotated[Path, typer.Option(help="Folder for bases, a home and pictures.")] = Path(".work/bench-generate"),
+    as_json: JsonOption = False,
+) -> None:
+    """Draw with diffusers alone and with `prov generate` in turn: what screening, marks, credentials and records cost.
+
+    Example: prov bench generate -n 4 --rounds 1 --out bench-output
+    """
+    with refusals():
+        from benchmarks.generation.report import write_report
+        from benchmarks.generation.session import Asked, run
+
+        show = progress("drawing")
+        work.mkdir(parents=True, exist_ok=True)
+        asked = Asked(pictures, steps, guidance, batch_size, rounds, threads)
+        made = [run(name, work, asked, show) for name in base.split(",")]
+        page = write_report(out, made)
+    emit({"runs": made}, f"written to {page}", as_json=as_json)
+
+
+@app.command()
 def safety(
     only: SectionsOption = "prompts,pictures,cost,poison,red-team",
     quick: Annotated[bool, typer.Option("--quick", help="A few of everything: minutes, not an hour.")] = False,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.training.bases import SHAPES, save_base
+from benchmarks.bases import SHAPES, save_base
 from benchmarks.training.data import TRAINED, write_pictures
 from benchmarks.training.judging import validation_loss
 from benchmarks.training.plan import Asked, Plan, Timing
