@@ -53,7 +53,7 @@ def joined(
     if manifest.root is None:
         raise TrainingError("the dataset has no folder that other processes could read it from", fix="verify a release")
     with tempfile.TemporaryDirectory() as folder:
-        order = {
+        order: dict[str, Any] = {
             "dataset": str(manifest.root),
             "issuer": manifest.issuer.root_digest,
             "base": {**asdict(base), "folder": str(base.folder)},
