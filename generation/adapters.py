@@ -21,16 +21,21 @@ from provenance.trigger import EMBEDDINGS, make_room, teach_tokeniser
 if TYPE_CHECKING:
     import torch
 
+    from provenance.adapter import AdapterManifest
     from provenance.base import BaseModel
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One adapter, as the very bytes that were verified; ``scale`` is its weight, 1 as it was trained."""
+    """One adapter, as the very bytes that were verified: its weights, and the vectors of its trigger if it has one."""
 
     weights: bytes
-    scale: float = 1.0
     embeddings: bytes | None = None
+
+    @classmethod
+    def of(cls, manifest: AdapterManifest) -> Adapter:
+        """The files of a verified release; raises AdapterError when they are published sealed."""
+        return cls(manifest.read(WEIGHTS), manifest.read(EMBEDDINGS) if EMBEDDINGS in manifest.files else None)
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,14 @@ class _Opened:
         return {part: self.tensors[f"{name}.{part}"] for part in self.layers[name].parts}
 
 
-def merge_adapters(pipeline: Any, base: BaseModel, adapters: Sequence[Adapter]) -> None:
-    """Adds every adapter's change, times its weight, to the layers of a pipeline that was just loaded.
+def merge_adapters(pipeline: Any, base: BaseModel, adapters: Sequence[tuple[Adapter, float]]) -> None:
+    """Adds every adapter's change, times its weight (1 as it was trained), to the layers of a pipeline just loaded.
 
     Changes add up, each computed against the base as it is. Raises FormatError or AdapterError for a file that is
     damaged, hostile or another base's, before anything of it is used, and SamplingFailed for two equal triggers.
     """
-    opened = [_open(adapter, base) for adapter in adapters]
-    triggers = [_open_trigger(adapter.embeddings, base) for adapter in adapters if adapter.embeddings is not None]
+    opened = [_open(adapter, scale, base) for adapter, scale in adapters]
+    triggers = [_open_trigger(adapter.embeddings, base) for adapter, _ in adapters if adapter.embeddings is not None]
     for name, layer in {name: layer for each in opened for name, layer in each.layers.items()}.items():
         module = _module(pipeline, layer)
         module.weight.data = _merged(module.weight.data, name, opened)
@@ -60,12 +65,12 @@ def merge_adapters(pipeline: Any, base: BaseModel, adapters: Sequence[Adapter]) 
         _teach(pipeline, trigger, vectors)
 
 
-def _open(adapter: Adapter, base: BaseModel) -> _Opened:
+def _open(adapter: Adapter, scale: float, base: BaseModel) -> _Opened:
     from safetensors.torch import load
 
     layers = read_layers(adapter.weights, WEIGHTS)
     require_fit(layers, layer_shapes(base, (layer.component for layer in layers)), base.id)
-    return _Opened(adapter.scale, {layer.name: layer for layer in layers}, load(adapter.weights))
+    return _Opened(scale, {layer.name: layer for layer in layers}, load(adapter.weights))
 
 
 def _open_trigger(data: bytes, base: BaseModel) -> tuple[Trigger, dict[str, torch.Tensor]]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from generation.adapters import Adapter
 from generation.latent_mark import latent_shape
 from generation.latent_mark_inversion import STEPS, encode, invert
 from generation.picture_size import side_multiple, usual_size
-from provenance.adapter import WEIGHTS, verify_adapter
+from provenance.adapter import verify_adapter
 from provenance.base import STARTER, BaseModel, resolve_base
 from provenance.errors import UsageError
 from provenance.trust import TrustStore
@@ -32,7 +33,7 @@ class DeepReader:
     """Reads pictures with one base, and an adapter's verified bytes if there is one; nothing is loaded until then."""
 
     base: BaseModel
-    adapter: bytes | None = None
+    adapter: Adapter | None = None
     key: bytes | None = None
     steps: int = STEPS
 
@@ -59,7 +60,7 @@ def deep_reader(base: str | None, adapter: Path | None, trust: TrustStore) -> De
     manifest = verify_adapter(adapter, trust)
     if manifest.sealed is not None:
         raise UsageError("the adapter's weights are sealed", fix="name the folder it was trained in, or only --base")
-    return DeepReader(resolve_base(base or manifest.base_id), manifest.read(WEIGHTS))
+    return DeepReader(resolve_base(base or manifest.base_id), Adapter.of(manifest))
 
 
 def read_picture(

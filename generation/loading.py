@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from generation.adapters import Adapter, merge_adapters
 from generation.errors import SamplingFailed, told
 from generation.latent_mark import is_flow
 from generation.means import PRECISIONS, Means
@@ -28,7 +29,7 @@ def drawing_device() -> str:
 
 def load_pipeline(
     base: BaseModel,
-    adapter: bytes | None,
+    adapter: Adapter | None,
     scheduler: str | None = None,
     scale: float = 1.0,
     means: Means = Means(),
@@ -37,8 +38,8 @@ def load_pipeline(
 
     ``scheduler`` is by default the usual one of the base's family. The adapter arrives as the very bytes that were
     verified; ``scale`` is its weight, and it is part of the base's own matrices before these are compiled. Raises
-    SamplingFailed when the base cannot be loaded or the adapter does not fit it, and UsageError when the scheduler does
-    not fit or nothing can be compiled here.
+    SamplingFailed when the base cannot be loaded, FormatError or AdapterError when the adapter is damaged or does not
+    fit it, and UsageError when the scheduler does not fit or nothing can be compiled here.
     """
     import torch
     from diffusers import DiffusionPipeline
@@ -68,7 +69,7 @@ def load_pipeline(
     put_scheduler(pipeline, scheduler or usual_scheduler(base.family))
     pipeline.set_progress_bar_config(disable=True)
     if adapter is not None:
-        _put_adapter(pipeline, base, adapter, scale)
+        merge_adapters(pipeline, base, [(adapter, scale)])
     if means.batch_size > SLICED_ABOVE:
         # Decoding takes more memory than denoising, and no less time for many pictures at once.
         pipeline.vae.enable_slicing()
@@ -111,29 +112,3 @@ def _own_components(base: BaseModel) -> dict[str, Any]:
     if base.family in ("sd1", "sd2"):
         return {"safety_checker": None, "requires_safety_checker": False}
     return {"add_watermarker": False} if base.family == "sdxl" else dict.fromkeys(base.absent)
-
-
-def _put_adapter(pipeline: Any, base: BaseModel, adapter: bytes, scale: float) -> None:
-    import safetensors.torch
-
-    weights = safetensors.torch.load(adapter)
-    try:
-        pipeline.load_lora_weights(dict(weights), adapter_name="adapter")
-    except (AttributeError, ValueError, LookupError, RuntimeError) as error:
-        raise _does_not_fit(base, str(error)) from error
-    expected = sum(not name.endswith(".alpha") for name in weights)
-    loaded = sum(_loaded_matrices(part) for part in pipeline.components.values())
-    if loaded != expected:
-        raise _does_not_fit(base, f"{loaded} of {expected} matrices found a place")
-    pipeline.fuse_lora(lora_scale=scale)
-
-
-def _loaded_matrices(part: Any) -> int:
-    named = part.named_parameters() if hasattr(part, "named_parameters") else ()
-    return sum(".lora_A." in name or ".lora_B." in name for name, _ in named)
-
-
-def _does_not_fit(base: BaseModel, found: str) -> SamplingFailed:
-    return SamplingFailed(
-        "the adapter does not fit the base model", expected=f"LoRA weights for {base.id}", found=found[:400]
-    )

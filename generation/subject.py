@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from generation.adapters import Adapter
 from generation.errors import GenerationError
 from generation.request import GenerationRequest
-from provenance.adapter import WEIGHTS, AdapterManifest, verify_adapter, verify_adapter_files
+from provenance.adapter import AdapterManifest, verify_adapter, verify_adapter_files
 from provenance.base import STARTER, BaseModel, resolve_base
 from provenance.home import Home
 from provenance.ledger.protocol import LedgerReader, Token
 from provenance.release import Release
+from provenance.trigger import EMBEDDINGS
 from provenance.trust import TrustStore
 
 
@@ -19,15 +21,17 @@ from provenance.trust import TrustStore
 class Subject:
     """The token (0 for a base alone), its digests, the base, and the adapter's very bytes that were verified.
 
-    ``sealed`` is the release whose weights are still encrypted; ``unsealed`` opens them.
+    ``sealed`` is the release whose weights are still encrypted, and with them the vectors of a trigger, of which
+    ``vectors`` is the SHA-256; ``unsealed`` opens both.
     """
 
     token: int
     weights: str | None
     dataset: str | None
     base: BaseModel
-    adapter: bytes | None
+    adapter: Adapter | None
     sealed: Release | None = None
+    vectors: str | None = None
 
     def unsealed(self, home: Home, reader: LedgerReader, account: str | None, passphrase: str | None) -> Subject:
         """The same with its weights in clear, in memory only; raises KeyRefused or SealRefused.
@@ -37,11 +41,14 @@ class Subject:
         if self.sealed is None:
             return self
         from provenance.ledger.accounts import load_keystore
-        from provenance.sealing.weights import unseal_weights
+        from provenance.sealing.weights import unseal_vectors, unseal_weights
 
         token, holder = reader.token(self.token), load_keystore(home, account, passphrase)
+        vectors: bytes | None = None
         weights = unseal_weights(self.sealed, token, home=home, reader=reader, account=holder)
-        return replace(self, adapter=weights, sealed=None)
+        if self.vectors is not None:
+            vectors = unseal_vectors(self.sealed, token, self.vectors, home=home, reader=reader, account=holder)
+        return replace(self, adapter=Adapter(weights, vectors), sealed=None, vectors=None)
 
 
 def open_subject(request: GenerationRequest, home: Home, reader: LedgerReader) -> Subject:
@@ -75,8 +82,8 @@ def open_subject(request: GenerationRequest, home: Home, reader: LedgerReader) -
         )
     opened = Subject(token.token, token.weights, token.dataset, base, None)
     if manifest.sealed is not None:
-        return replace(opened, sealed=release)
-    return replace(opened, adapter=manifest.read(WEIGHTS))
+        return replace(opened, sealed=release, vectors=manifest.files.get(EMBEDDINGS))
+    return replace(opened, adapter=Adapter.of(manifest))
 
 
 def _token_of(manifest: AdapterManifest, reader: LedgerReader) -> Token:

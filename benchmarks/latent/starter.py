@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from generation.adapters import Adapter
 from generation.latent_mark import noise_of_shape
 from generation.latent_mark_inversion import encode
 from generation.loading import load_pipeline
@@ -52,7 +53,7 @@ def starter(adapter: bytes | None = None) -> Any:
     import torch
 
     torch.set_num_threads(1)
-    return load_pipeline(resolve_base("starter"), adapter)
+    return load_pipeline(resolve_base("starter"), None if adapter is None else Adapter(adapter))
 
 
 def shape_of(side: int) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from generation.adapters import Adapter
 from generation.loading import load_pipeline
 from generation.sampling import Sampling, sample, usual_guidance
 from provenance.base import resolve_base
@@ -51,7 +52,7 @@ class Stack:
         self._pictures = open_content_filter(self.policy, STARTER_BASE)
         self._scale = base.output_scale
         self._how = Sampling(STEPS, usual_guidance(base))
-        self._pipeline: Any = load_pipeline(base, adapter)
+        self._pipeline: Any = load_pipeline(base, None if adapter is None else Adapter(adapter))
 
     def ask(self, prompt: str, seed: int) -> Answer:
         """One query."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from generation.adapters import Adapter
 from generation.errors import GenerationError
 from generation.licence import require_licence
 from generation.request import GenerationRequest
 from generation.subject import open_subject
-from provenance.adapter import STATEMENT, WEIGHTS, verify_adapter
+from provenance.adapter import STATEMENT, verify_adapter
 from provenance.base import BaseModel, resolve_base
 from provenance.canonical import Json
 from provenance.home import Home
@@ -27,7 +28,7 @@ class AuditedModel:
 
     name: str
     base: BaseModel
-    adapter: bytes | None = None
+    adapter: Adapter | None = None
     weights: str | None = None
     dataset: str | None = None
 
@@ -75,7 +76,7 @@ def open_model(
             fix="name the base it was trained on with --base",
         )
     return AuditedModel(
-        release.resolve().name, found, manifest.read(WEIGHTS), manifest.weights_digest, manifest.dataset_digest
+        release.resolve().name, found, Adapter.of(manifest), manifest.weights_digest, manifest.dataset_digest
     )
 
 

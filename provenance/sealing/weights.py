@@ -13,6 +13,7 @@ from provenance.sealing.keyring import Keyring
 from provenance.sealing.sealed import SUFFIX
 from provenance.sealing.wrapping import WrappedKey, unwrap
 from provenance.tensors import read_header
+from provenance.trigger import EMBEDDINGS
 from provenance.unixfs import BlockSource
 
 
@@ -22,6 +23,22 @@ def unseal_weights(release: Release, token: Token, *, home: Home, reader: Ledger
     Asks the ledger first: without a licence at a finalised block the key is not even read. Raises KeyRefused,
     SealRefused, or what ledger and store raise.
     """
+    return _unseal(release, token, WEIGHTS, token.weights, home, reader, account)
+
+
+def unseal_vectors(
+    release: Release, token: Token, digest: str, *, home: Home, reader: LedgerReader, account: KeyHolder
+) -> bytes:
+    """The vectors of a trigger that are sealed with the weights, equal to the digest in the adapter's statement.
+
+    As `unseal_weights` in all else.
+    """
+    return _unseal(release, token, EMBEDDINGS, digest, home, reader, account)
+
+
+def _unseal(
+    release: Release, token: Token, name: str, digest: str, home: Home, reader: LedgerReader, account: KeyHolder
+) -> bytes:
     if not licensed(reader, token.token, account.address):
         raise KeyRefused(
             f"{account.address} holds no licence for token {token.token} that is final",
@@ -29,10 +46,10 @@ def unseal_weights(release: Release, token: Token, *, home: Home, reader: Ledger
             fix="if it was bought just now, wait until its block is final",
         )
     content_key = open_content_key(home, reader.identity, token, account)
-    pieces = release.stream(TREE + WEIGHTS + SUFFIX)
-    weights = unseal_bytes(pieces, content_key, plaintext=token.weights, maker=token.maker)
-    read_header(weights, WEIGHTS)
-    return weights
+    pieces = release.stream(TREE + name + SUFFIX)
+    data = unseal_bytes(pieces, content_key, plaintext=digest, maker=token.maker)
+    read_header(data, name)
+    return data
 
 
 def accept_key(home: Home, reader: LedgerReader, store: BlockSource, wrapped: WrappedKey, account: KeyHolder) -> Token:

@@ -45,7 +45,8 @@ def _published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     sign_dataset(folder / "drawings", folder / "dataset", issuer=issuer, licence="CC-BY-4.0", holder="Test Studio")
     base = resolve_base("starter")
     config = TrainConfig.load(base.folder.parent / "demo_train.toml")
-    config = replace(config, steps=2, warmup_steps=0, sample_every=0, sample_count=0)
+    # With vectors of a word of its own, which are published, sealed and drawn with as the weights are.
+    config = replace(config, steps=2, warmup_steps=0, sample_every=0, sample_count=0, trigger="<rocket>")
     manifest = verify_dataset(folder / "dataset", trust)
     train(manifest, base, config, folder / "adapter", issuer=issuer, name="rockets")
     ledger = open_ledger(home)

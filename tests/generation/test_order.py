@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generation.errors import GenerationError, LicenceRefused, PromptBlocked, SamplingFailed
+from generation.adapters import Adapter
+from generation.errors import GenerationError, LicenceRefused, PromptBlocked
 from generation.loading import load_pipeline
 from generation.order import generate
 from generation.request import GenerationRequest
 from provenance.base import resolve_base
 from provenance.credentials import read_credentials
-from provenance.errors import KeyRefused, ProvenanceError, SignatureError
+from provenance.errors import AdapterError, KeyRefused, ProvenanceError, SignatureError
 from provenance.files import read_file
 from provenance.fingerprint import MATCH_THRESHOLD, distance
 from provenance.journal import Journal
@@ -120,7 +121,7 @@ def test_a_key_kept_after_its_licence_ended_draws_nothing(published: Published, 
 def test_sealed_weights_are_opened_in_memory_only(published: Published, tmp_path: Path) -> None:
     generate(request_for(published), home=published.home, out=tmp_path / "out")
     needles = [file.read_bytes()[-64:] for file in (published.adapter / "adapter").glob("*.safetensors")]
-    assert len(needles) == 2
+    assert len(needles) == 3
     for folder in (published.home.path, tmp_path / "out"):
         for path in filter(Path.is_file, folder.rglob("*")):
             assert not any(needle in path.read_bytes() for needle in needles), path
@@ -248,9 +249,9 @@ def test_weights_that_do_not_fit_the_base_are_refused() -> None:
     import safetensors.torch
     import torch
 
-    stray = safetensors.torch.save({"unet.nowhere.lora_A.weight": torch.zeros(4, 4)})
-    with pytest.raises(SamplingFailed):
-        load_pipeline(resolve_base("starter"), stray)
+    stray = {f"unet.nowhere.lora_{part}.weight": torch.zeros(4, 4) for part in "AB"}
+    with pytest.raises(AdapterError, match="does not fit"):
+        load_pipeline(resolve_base("starter"), Adapter(safetensors.torch.save(stray)))
 
 
 def test_an_unknown_token_is_refused(published: Published, tmp_path: Path) -> None:

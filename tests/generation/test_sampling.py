@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from generation.adapters import Adapter
 from generation.errors import SamplingFailed
 from generation.loading import load_pipeline
 from generation.sampling import Sampling, sample, usual_guidance
 from provenance.base import resolve_base
-from provenance.errors import ProvenanceError, UsageError
+from provenance.errors import AdapterError, ProvenanceError, UsageError
 from tests.training.conftest import save_tiny_pipeline
 
 TWO_STEPS = Sampling(steps=2, guidance=3.0)
@@ -110,7 +111,7 @@ def test_an_adapter_is_added_with_its_weight(tmp_path: Path, kind: str, scale: f
     adapter = safetensors.torch.save(
         {f"{component}.{name}.lora_A.weight": down, f"{component}.{name}.lora_B.weight": up}
     )
-    fused = getattr(load_pipeline(base, adapter, scale=scale), component).get_submodule(name).weight.detach()
+    fused = getattr(load_pipeline(base, Adapter(adapter), scale=scale), component).get_submodule(name).weight.detach()
     torch.testing.assert_close(fused - plain, scale * up @ down, atol=1e-5, rtol=1e-4)
 
 
@@ -125,5 +126,5 @@ def test_an_adapter_of_another_architecture_is_refused(tmp_path: Path, kind: str
         {f"{component}.{name}.lora_A.weight": down, f"{component}.{name}.lora_B.weight": up}
     )
     base = resolve_base(str(save_tiny_pipeline(tmp_path / kind, kind)))
-    with pytest.raises(SamplingFailed, match="does not fit the base"):
-        load_pipeline(base, adapter)
+    with pytest.raises(AdapterError, match="does not fit the base"):
+        load_pipeline(base, Adapter(adapter))

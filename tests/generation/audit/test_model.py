@@ -6,9 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from generation.adapters import Adapter
 from generation.audit.model import open_model
 from generation.errors import GenerationError, LicenceRefused
-from provenance.adapter import WEIGHTS, verify_adapter
+from provenance.adapter import verify_adapter
 from provenance.byproducts import require_unpublished
 from provenance.errors import AdapterError, BaseRefused
 from provenance.trust import TrustStore
@@ -21,7 +22,7 @@ def test_a_release_is_opened_down_to_the_bytes_that_were_signed(published: Publi
     made = verify_adapter(published.adapter, trust)
     model = open_model(str(published.adapter), published.home, trust)
     assert (model.adapter, model.weights, model.dataset) == (
-        made.read(WEIGHTS),
+        Adapter.of(made),
         made.weights_digest,
         made.dataset_digest,
     )
