@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ class Cache:
     def __len__(self) -> int:
         return len(self.trained)
 
-    @property
+    @cached_property
     def trained(self) -> tuple[int, ...]:
         """The pictures of the dataset that batches show, rising."""
         return tuple(sorted(chain.from_iterable(self.stream.groups)))

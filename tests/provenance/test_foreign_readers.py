@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from provenance.dataset import sign_dataset
 from provenance.dsse import Envelope
 from provenance.identity import Issuer
+from provenance.machine_captions import Mark, append_marks
+from provenance.records import Captioner, caption_text
 
 
 def model_signing(release: Path) -> subprocess.CompletedProcess[str]:
@@ -43,6 +46,23 @@ def test_mlcroissant_validates_and_loads_the_description(release: Path) -> None:
     assert not dataset.metadata.ctx.issues.warnings
     assert [row["records/caption"].decode() for row in loaded] == ["a white boat", "a red fish", "a blue whale é"]
     assert {row["records/licence"] for row in loaded} == {b"CC-BY-4.0"}
+
+
+def test_mlcroissant_reads_which_model_wrote_captions(tmp_path: Path, pictures: Path, issuer: Issuer) -> None:
+    for caption in pictures.glob("*.txt"):
+        mark = Mark.about(f"{caption.stem}.png", caption_text(caption.read_text()), Captioner("hf:o/blip@1", "ab" * 32))
+        append_marks(pictures, [mark])
+    sign_dataset(pictures, tmp_path / "release", issuer=issuer, licence="CC-BY-4.0", holder="Ada Example")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlcroissant
+
+        dataset = mlcroissant.Dataset(str(tmp_path / "release" / "dataset" / "croissant.json"))
+        loaded = list(dataset.records("records"))
+    assert not dataset.metadata.ctx.issues.errors
+    assert not dataset.metadata.ctx.issues.warnings
+    assert loaded
+    assert f"sha256 {'ab' * 32}" in str(dataset.metadata.machine_annotation_tools)
 
 
 def test_mlcroissant_command_accepts_the_description(release: Path) -> None:

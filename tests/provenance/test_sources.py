@@ -11,7 +11,7 @@ from PIL import Image
 from provenance.dataset import sign_dataset
 from provenance.errors import ProvenanceError, UsageError
 from provenance.identity import Issuer
-from provenance.records import Consent
+from provenance.records import Captioner, Consent
 
 ASSETS = Path(__file__).parents[1] / "assets" / "dataset"
 
@@ -255,3 +255,14 @@ def test_metadata_may_give_rights_and_leave_captions_to_text_files(
     (source / "metadata.jsonl").write_text('{"file_name": "a.png", "licence": "MIT", "rights_holder": "Eve"}\n')
     manifest = sign_dataset(source, tmp_path / "release", issuer=issuer)
     assert (manifest.records[0].caption, manifest.records[0].licence) == ("a fish", "MIT")
+
+
+def test_metadata_may_say_which_model_wrote_a_caption(source: Path, issuer: Issuer, tmp_path: Path) -> None:
+    by = {"model": "hf:owner/tagger@main", "sha256": "ab" * 32}
+    entry = {"file_name": "a.png", "text": "a fish", "caption_by": by}
+    (source / "metadata.jsonl").write_text(json.dumps(entry))
+    manifest = sign_dataset(source, tmp_path / "release", issuer=issuer, licence="CC0-1.0", holder="Ada")
+    assert manifest.records[0].caption_by == Captioner("hf:owner/tagger@main", "ab" * 32)
+    (source / "metadata.jsonl").write_text(json.dumps(entry | {"caption_by": "a model"}))
+    shutil.rmtree(tmp_path / "release")
+    assert "caption_by is malformed" in refusal(source, issuer)
