@@ -38,7 +38,7 @@ AUDITED_FAMILIES = ("sd1", "sd2", "sdxl")
 def command(
     model: Annotated[str, typer.Argument(help="An adapter release, or a token number.")],
     dataset: Annotated[Path, typer.Option(help="The signed dataset whose pictures it is compared with.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=2, max=100_000, help="Pictures of each model.")] = 128,
+    count: Annotated[int, typer.Option("-n", "--count", min=4, max=100_000, help="Pictures of each model.")] = 128,
     prompts: Annotated[
         Path | None, typer.Option(help="Prompts, one on each line; the dataset's captions when not given.")
     ] = None,
@@ -137,9 +137,10 @@ def _lines(claim: Json) -> list[str]:
         f"{'':<12}{'base alone':>22}{'with the adapter':>24}",
         f"{'FID':<12}{claim['fid']['before']:>22.4g}{claim['fid']['after']:>24.4g}",
         f"{'KID':<12}{_spread(kid['before']):>22}{_spread(kid['after']):>24}",
-        f"{'CMMD':<12}{cmmd['before']['unbiased']:>22.4g}{cmmd['after']['unbiased']:>24.4g}",
+        f"{'CMMD':<12}{_bounds(cmmd['before']):>22}{_bounds(cmmd['after']):>24}",
+        f"  after less before {_bounds(cmmd['difference'])}",
         f"{'CLIP score':<12}{_bounds(score['before']):>22}{_bounds(score['after']):>24}",
-        f"  after less before {_bounds(score['difference'])}, 95 %, {score['groups']} prompts",
+        f"  after less before {_bounds(score['difference'])}; intervals of 95 % over {score['groups']} prompts",
         *_copies(claim["memorisation"]),
     ]
 

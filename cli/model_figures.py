@@ -32,7 +32,7 @@ def published_figures(reader: LedgerReader, token: Token) -> tuple[Json | None, 
     claim = signed.evaluation.value
     before, after = ({name: claim[name][which] for name in ("fid", "kid", "cmmd", "clip_score")} for which in PAIR)
     lines = [
-        f"figures   {name:<10} FID {of['fid']:.4g}, KID {of['kid']['mean']:.4g}, CMMD {of['cmmd']['unbiased']:.4g},"
+        f"figures   {name:<10} FID {of['fid']:.4g}, KID {of['kid']['mean']:.4g}, CMMD {of['cmmd']['mean']:.4g},"
         f" CLIP score {of['clip_score']['mean']:.2f}"
         for name, of in (("base alone", before), ("adapter", after))
     ]

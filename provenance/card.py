@@ -95,7 +95,7 @@ def _front_matter(source: CardSource, name: str) -> dict[str, Any]:
         values = {
             "fid": claim["fid"]["after"],
             "kid": claim["kid"]["after"]["mean"],
-            "cmmd": claim["cmmd"]["after"]["unbiased"],
+            "cmmd": claim["cmmd"]["after"]["mean"],
             "clip_score": claim["clip_score"]["after"]["mean"],
         }
         results = [{"type": metric, "value": values[metric], "name": metric} for metric in METRICS]

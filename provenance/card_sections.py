@@ -76,13 +76,13 @@ def figures(signed: SignedEvaluation | None) -> list[str]:
     rows = [
         ("FID", f"{fid['before']:.4g}", f"{fid['after']:.4g}"),
         ("KID (mean ± deviation of subsets)", _spread(kid["before"]), _spread(kid["after"])),
-        ("CMMD, unbiased", f"{cmmd['before']['unbiased']:.4g}", f"{cmmd['after']['unbiased']:.4g}"),
+        ("CMMD, unbiased (95 %)", _bounds(cmmd["before"]), _bounds(cmmd["after"])),
         ("CLIP score (95 %)", _bounds(score["before"]), _bounds(score["after"])),
     ]
     reference, sampling, features = claim["reference"], claim["sampling"], claim["features"]
     return [
         table(("measure", "base alone", "with the adapter"), rows),
-        f"CLIP score, after less before: {_bounds(score['difference'])}.",
+        f"After less before: CMMD {_bounds(cmmd['difference'])}, CLIP score {_bounds(score['difference'])}.",
         f"{claim['compared']} pictures of each, {claim['prompts']['distinct']} prompts, against"
         f" {reference['pictures']} of *{escaped(reference['name'])}*, digest {code(reference['digest'])};"
         f" {escaped(sampling['scheduler'])}, {sampling['steps']} steps, guidance {sampling['guidance']:g}, first seed"

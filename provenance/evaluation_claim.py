@@ -152,7 +152,8 @@ def _perhaps(shape: Shape) -> Check:
 _FRECHET = _number(-1e-3, 1e9)
 _KERNEL = _number(-1e9, 1e9)
 _SPREAD = {"mean": _KERNEL, "std": _number(0, 1e9)}
-_DISCREPANCY = {"biased": _number(-1e-6, 4e3), "unbiased": _number(-4e3, 4e3)}
+_DIFFERENCE = {name: _number(-8e3, 8e3) for name in ("mean", "low", "high")}
+_DISCREPANCY = {**_DIFFERENCE, "biased": _number(-1e-6, 4e3)}
 _SCORE = {name: _number(0, 100) for name in ("mean", "low", "high")}
 _CHANGE = {name: _number(-200, 200) for name in ("mean", "low", "high")}
 _SPACE = {
@@ -173,12 +174,17 @@ SHAPE: Shape = {
     "clip": _digest,
     "policy": _digest,
     "sampling": {"scheduler": _text, "steps": _count(1), "guidance": _number(0, 100)},
-    "seeds": {"first": _seed, "count": _count(2)},
+    "seeds": {"first": _seed, "count": _count(4)},
     "blocked": {"before": _count(0), "after": _count(0)},
-    "compared": _count(2),
+    "compared": _count(4),
     "fid": {"before": _FRECHET, "after": _FRECHET},
     "kid": {"before": _SPREAD, "after": _SPREAD, "subsets": _count(1), "subset_size": _count(2)},
-    "cmmd": {"before": _DISCREPANCY, "after": _DISCREPANCY},
+    "cmmd": {
+        "before": _DISCREPANCY,
+        "after": _DISCREPANCY,
+        "difference": _DIFFERENCE,
+        "confidence": _number(0.5, 0.999),
+    },
     "clip_score": {
         "before": _SCORE,
         "after": _SCORE,
@@ -213,14 +219,15 @@ def _contradictions(value: Json) -> list[str]:
     scores = value["clip_score"]
     if scores["groups"] > compared:
         found.append(f"{scores['groups']} groups of {compared} pictures")
-    for name in ("before", "after", "difference"):
-        of = scores[name]
-        if not of["low"] - _ROUNDING <= of["mean"] <= of["high"] + _ROUNDING:
-            found.append(f"a CLIP score ({name}) of {of['mean']} outside {of['low']} to {of['high']}")
-    before, after = scores["before"]["mean"], scores["after"]["mean"]
-    # A mean below 0 is written as 0, and then the difference need not be that of the two.
-    if min(before, after) > 0 and abs(after - before - scores["difference"]["mean"]) > _ROUNDING:
-        found.append(f"CLIP scores of {before} before and {after} after, and a difference of another size")
+    for measure in ("cmmd", "clip_score"):
+        of = value[measure]
+        for name in ("before", "after", "difference"):
+            if not of[name]["low"] - _ROUNDING <= of[name]["mean"] <= of[name]["high"] + _ROUNDING:
+                found.append(f"{measure} {name} outside of its own interval")
+        before, after, change = (of[name]["mean"] for name in ("before", "after", "difference"))
+        # A mean CLIP score below 0 is written as 0, and then the difference need not be that of the two.
+        if (measure == "cmmd" or min(before, after) > 0) and abs(after - before - change) > _ROUNDING:
+            found.append(f"{measure} of {before} before and {after} after, and a difference of {change}")
     for name, space in ((value["memorisation"] or {}).get("spaces") or {}).items():
         if space["copied"] > space["samples"] or space["captions_copied"] > space["captions"]:
             found.append(f"more copies in {name} than samples")

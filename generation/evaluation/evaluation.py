@@ -16,9 +16,9 @@ from generation.audit.drawing import Draw, Progress
 from generation.audit.model import AuditedModel
 from generation.audit.report import Audit
 from generation.errors import GenerationError
-from generation.evaluation import plots
-from generation.evaluation.clip_scores import compare, scores
-from generation.evaluation.distances import KID_SUBSETS, cmmd, fid, kid, kid_subset, require_torchmetrics
+from generation.evaluation import clip_scores, cmmd, plots
+from generation.evaluation.clip_scores import scores
+from generation.evaluation.distances import KID_SUBSETS, fid, kid, kid_subset, require_torchmetrics
 from generation.evaluation.drawing import Gallery, Seen
 from generation.evaluation.features import Extractor
 from generation.evaluation.inception import FID_CLASSES, NAMES
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from provenance.manifest import DatasetManifest
 
+FEWEST = 4
 FEW_FOR_FID, FEW_FOR_KID, FEW_PROMPTS = 10, 50, 10
 VERSIONS = ("numpy", "torch", "torchmetrics", "diffusers", "open_clip_torch")
 
@@ -100,14 +101,15 @@ def evaluate(
     before = gallery.draw(model.alone, asked.draws, progress("drawing the base alone"))
     reference = look_at(manifest, studio.clip, extractor, progress("looking at the dataset"))
     kept = ~(before.blocked | after.blocked)
-    if kept.sum() < 2:
+    if kept.sum() < FEWEST:
         raise GenerationError(
             "too few pictures are left to compare",
-            expected="two pairs that pass the safety policy",
+            expected=f"{FEWEST} pairs that pass the safety policy",
             found=f"{int(kept.sum())} of {asked.count}",
             fix="ask for more with -n, or for other prompts",
         )
     places = np.arange(asked.count) % len(asked.prompts)
+    groups = places[kept].tolist()
     texts = studio.clip.texts(asked.prompts)[places]
     first, second = (scores(seen.clip[kept], texts[kept]) for seen in (before, after))
     claim: Json = {
@@ -141,7 +143,8 @@ def evaluate(
         "blocked": {"before": int(before.blocked.sum()), "after": int(after.blocked.sum())},
         "compared": int(kept.sum()),
         **_distances(reference, before, after, kept, asked.seed),
-        "clip_score": compare(first, second, places[kept].tolist(), asked.seed).to_json(),
+        "cmmd": cmmd.compare(reference.clip, before.clip[kept], after.clip[kept], groups).to_json(),
+        "clip_score": clip_scores.compare(first, second, groups, asked.seed).to_json(),
         "memorisation": None if memorisation is None else _memorisation(memorisation),
         "device": _device(studio.clip.device),
         "versions": {name: version(name) for name in VERSIONS},
@@ -174,8 +177,7 @@ def evaluate(
 
 
 def _distances(reference: Reference, before: Seen, after: Seen, kept: NDArray[np.bool_], seed: int) -> Json:
-    both = {"before": before, "after": after}
-    rows = {name: seen.features[kept] for name, seen in both.items()}
+    rows = {"before": before.features[kept], "after": after.features[kept]}
     return {
         "fid": {name: round(fid(reference.features, found), 6) for name, found in rows.items()},
         "kid": {
@@ -183,7 +185,6 @@ def _distances(reference: Reference, before: Seen, after: Seen, kept: NDArray[np
             "subsets": KID_SUBSETS,
             "subset_size": kid_subset(len(reference.features), int(kept.sum())),
         },
-        "cmmd": {name: cmmd(reference.clip, seen.clip[kept]).to_json() for name, seen in both.items()},
     }
 
 

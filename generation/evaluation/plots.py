@@ -22,18 +22,16 @@ BEFORE, AFTER = "0.65", "C0"
 
 
 def figures_png(claim: Json) -> bytes:
-    """Bars of every measure before and after; whiskers are KID's deviation and the CLIP score's interval."""
+    """Bars of every measure before and after; whiskers are KID's deviation and intervals of 95 %."""
     kid, cmmd, score = claim["kid"], claim["cmmd"], claim["clip_score"]
     figure, panels = _panels(4, 3.6)
     _bars(panels[0], "FID ↓", [claim["fid"][which] for which in ("before", "after")])
     spread = [[kid[which]["std"]] * 2 for which in ("before", "after")]
     _bars(panels[1], "KID ↓ (± deviation of subsets)", [kid[which]["mean"] for which in ("before", "after")], spread)
-    _bars(panels[2], "CMMD ↓ (unbiased)", [cmmd[which]["unbiased"] for which in ("before", "after")])
-    spread = [
-        [score[which]["mean"] - score[which]["low"], score[which]["high"] - score[which]["mean"]]
-        for which in ("before", "after")
-    ]
-    _bars(panels[3], "CLIP score ↑ (95 %)", [score[which]["mean"] for which in ("before", "after")], spread)
+    for panel, title, of in ((panels[2], "CMMD ↓ (95 %)", cmmd), (panels[3], "CLIP score ↑ (95 %)", score)):
+        both = [of[which] for which in ("before", "after")]
+        spread = [[each["mean"] - each["low"], each["high"] - each["mean"]] for each in both]
+        _bars(panel, title, [each["mean"] for each in both], spread)
     return _png(
         figure, f"{claim['model']['name']} against {claim['reference']['name']}, features {claim['features']['name']}"
     )

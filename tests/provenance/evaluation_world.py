@@ -35,7 +35,12 @@ def claim(weights: str) -> dict[str, Any]:
             "subsets": 100,
             "subset_size": 7,
         },
-        "cmmd": {"before": {"biased": 1.2, "unbiased": 1.0}, "after": {"biased": 0.1, "unbiased": -0.1}},
+        "cmmd": {
+            "before": {"biased": 1.2, "mean": 1.0, "low": 0.8, "high": 1.2},
+            "after": {"biased": 0.1, "mean": -0.1, "low": -0.2, "high": 0.0},
+            "difference": {"mean": -1.1, "low": -1.3, "high": -0.9},
+            "confidence": 0.95,
+        },
         "clip_score": {
             "before": {"mean": 41.0, "low": 37.0, "high": 44.0},
             "after": {"mean": 45.5, "low": 42.0, "high": 48.0},

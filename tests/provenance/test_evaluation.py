@@ -149,6 +149,8 @@ def test_every_part_of_a_claim_is_needed_and_of_one_kind(path: str) -> None:
         ("clip_score.before.low", 41.5),
         ("clip_score.difference.mean", 3.5),
         ("clip_score.groups", 99),
+        ("cmmd.after.low", 0.1),
+        ("cmmd.difference.mean", -1.0),
         ("clip_score.after.mean", 101),
         ("prompts.distinct", 99),
         ("prompts.source", "somewhere"),
