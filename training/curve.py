@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from provenance.files import write_file
@@ -39,7 +39,7 @@ def write_curve(path: Path, losses: Sequence[float], watch: Watch, released: int
     write_file(path, buffer.getvalue())
 
 
-def _limits(means: Sequence[float], watch: Watch) -> tuple[float, float]:
+def _limits(means: Iterable[float], watch: Watch) -> tuple[float, float]:
     """Single steps jump far beyond what matters; the axis shows the means and the validations."""
     values = [*means, *(loss for _, loss in watch.points)]
     margin = 0.1 * (max(values) - min(values)) or 0.1
