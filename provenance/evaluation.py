@@ -34,7 +34,7 @@ PREDICATE_TYPE = "urn:prov:evaluation:v1"
 REPORT_TYPE = "urn:prov:evaluation-report:v1"
 BYPRODUCT = "evaluation"
 REPORT, ENVELOPE, CERTIFICATES = "evaluation.json", "evaluation.dsse.json", "evaluation.pem"
-LIMIT = 64 * 1024**2
+LIMIT, STATEMENT_LIMIT = 64 * 1024**2, 1 << 20
 
 Read = Callable[[str], bytes]
 
@@ -91,7 +91,7 @@ def verify_evaluation_folder(folder: Path, trust: TrustStore, *, weights: str) -
     """
     if not (folder / ENVELOPE).exists():
         return None
-    signed = verify_evaluation(lambda name: read_file(folder / name, limit=LIMIT), trust, weights=weights)
+    signed = verify_evaluation(lambda name: read_file(folder / name, limit=STATEMENT_LIMIT), trust, weights=weights)
     if (folder / REPORT).exists():
         require_report(signed, read_file(folder / REPORT, limit=LIMIT))
     return signed
@@ -104,7 +104,7 @@ def carried_evaluation(release: Path, trust: TrustStore, *, weights: str) -> dic
     """
     if not (release / ENVELOPE).exists():
         return {}
-    files = {name: read_file(release / name, limit=LIMIT) for name in (ENVELOPE, CERTIFICATES)}
+    files = {name: read_file(release / name, limit=STATEMENT_LIMIT) for name in (ENVELOPE, CERTIFICATES)}
     verify_evaluation(files.__getitem__, trust, weights=weights)
     return files
 

@@ -30,7 +30,13 @@ from provenance import adapter, manifest
 from provenance.adapter import AdapterManifest, verify_adapter
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.errors import AdapterError, FormatError, KeyRefused
-from provenance.evaluation import ENVELOPE, SignedEvaluation, carried_evaluation, verify_evaluation
+from provenance.evaluation import (
+    ENVELOPE,
+    STATEMENT_LIMIT,
+    SignedEvaluation,
+    carried_evaluation,
+    verify_evaluation,
+)
 from provenance.files import read_file, write_chunks
 from provenance.home import Home
 from provenance.ledger.accounts import KeystoreAccount
@@ -78,7 +84,11 @@ class Release:
         """
         if ENVELOPE not in list_directory(self.store, self.cid):
             return None
-        return verify_evaluation(self.read, trust, weights=weights)
+
+        def read_little(name: str) -> bytes:
+            return read_path(self.store, self.cid, name, limit=STATEMENT_LIMIT)
+
+        return verify_evaluation(read_little, trust, weights=weights)
 
 
 def publish_release(
