@@ -11,6 +11,7 @@ from generation.errors import SamplingFailed, told
 from generation.latent_mark import is_flow
 from generation.means import PRECISIONS, Means
 from generation.schedulers import put_scheduler, usual_scheduler
+from generation.trained_schedule import follow_training
 from provenance.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def load_pipeline(
             found=told(error),
             fix="get its files again, or free some memory",
         ) from error
+    follow_training(pipeline, [adapter.weights] if adapter is not None else [])
     put_scheduler(pipeline, scheduler or usual_scheduler(base.family))
     pipeline.set_progress_bar_config(disable=True)
     if adapter is not None:

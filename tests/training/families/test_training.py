@@ -16,6 +16,8 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
+from generation.adapters import Adapter
+from generation.loading import load_pipeline as load_for_generation
 from provenance.adapter import AdapterManifest, verify_adapter
 from provenance.base import BaseModel
 from provenance.identity import Issuer
@@ -166,6 +168,10 @@ def test_a_rescaled_schedule_is_drawn_by_and_attested(
     assert drawn_by[-1].config.prediction_type == "v_prediction"
     inner = signed.predicate["buildDefinition"]["internalParameters"]
     assert inner["noising"] == {"kind": "diffusion", "prediction": "v_prediction", "zero_terminal_snr": True}
+    # And whoever generates with the adapter draws by it too.
+    scheduler = load_for_generation(sd1_base, Adapter.of(signed)).scheduler
+    assert scheduler.config.prediction_type == "v_prediction"
+    assert scheduler.alphas_cumprod[-1] < 1e-6
 
 
 def test_settings_that_a_base_cannot_take_are_refused_before_anything_is_written(
