@@ -66,7 +66,8 @@ def server(
         from provenance.trust import home_and_files
         from training.config import TrainConfig
         from training.federated.addresses import Listening
-        from training.federated.server import Terms, serve
+        from training.federated.server import serve
+        from training.federated.terms import Terms
 
         if out is None and Path(name).name != name:
             raise UsageError("this name cannot be that of a folder", found=name, fix="say where with --out")

@@ -21,6 +21,7 @@ from training.federated.flower import MAX_MESSAGE_BYTES
 from training.federated.wire import MAX_REASON, SAFETENSORS, Scalars
 
 _NOTHING = Parameters([], SAFETENSORS)
+_PARTING_SECONDS = 30.0
 
 
 class Answering(Protocol):
@@ -93,7 +94,7 @@ def stay_connected(
                 send(app(message, context))
             else:
                 # The server, told the reason, sends one more message or hangs up; only then is this answer through.
-                listener.submit(receive).result(patience)
+                listener.submit(receive).result(min(patience, _PARTING_SECONDS))
     except (grpc.RpcError, StopIteration, TimeoutError) as error:
         lost = error
     except KeyboardInterrupt as error:

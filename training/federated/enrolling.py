@@ -77,9 +77,9 @@ class Gathering:
                     self._settle(looked, looking.pop(looked))
                 self._drop_who_left()
             self.door.closed = True
-            for proxy in [*looking.values()]:
-                self.door.unregister(proxy)
-                proxy.bridge.close()
+            there = {each.peer.proxy.cid for each in self._there}
+            for proxy in [proxy for cid, proxy in self.door.all().items() if cid not in there]:
+                _send_away(proxy, "all places are taken")
             return tuple(sorted(self._there, key=lambda each: each.dataset.digest))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -134,10 +134,7 @@ class Gathering:
         except ProvenanceError as error:
             self._refused.append(error.what + (f" ({error.found})" if error.found else ""))
             self.note(f"refused: {self._refused[-1]}")
-            # In the background, because whoever was refused need not be in a hurry.
-            farewell = ThreadPoolExecutor(1)
-            farewell.submit(Peer(proxy, "refused").dismiss, REFUSED, reason=error.what)
-            farewell.shutdown(wait=False)
+            _send_away(proxy, error.what)
             return
         self._there.append(found)
         self.note(f"{found.peer.name} takes part with {found.items} pictures")
@@ -164,6 +161,13 @@ class Gathering:
             found=there + "".join(f"\n    - refused: {each}" for each in self._refused[:20]),
             fix="start again when all are ready, with the roots of all in --trust",
         )
+
+
+def _send_away(proxy: Any, reason: str) -> None:
+    # Not waited for: whoever is refused may take its time.
+    farewell = ThreadPoolExecutor(1)
+    farewell.submit(Peer(proxy, "refused").dismiss, REFUSED, reason=reason)
+    farewell.shutdown(wait=False)
 
 
 def _claimed_name(signed: Signed) -> str:

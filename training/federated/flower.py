@@ -27,5 +27,6 @@ def require_flower() -> None:
         ) from error
     # Read from the environment when it was first imported, which may have been before this.
     telemetry.FLWR_TELEMETRY_ENABLED = "0"
-    # What concerns the user is reported by this package; Flower's own lines would only repeat it, with tracebacks.
-    logging.getLogger("flwr").setLevel(logging.CRITICAL)
+    # What concerns the user is reported by this package; their own lines would only repeat it, with tracebacks.
+    for name in ("flwr", "grpc"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -83,7 +83,8 @@ class MaskedRound:
             raise
         except Exception as error:  # SecAgg+ raises whatever its libraries raise on what other parties sent
             raise ServerRefused(
-                f"the secure aggregation failed in its stage {stage}", found=f"{type(error).__name__}: {error}"[:200]
+                f"what the server or another contributor sent for the stage {stage} of the secure aggregation is wrong",
+                found=f"{type(error).__name__}: {error}"[:200],
             ) from error
         answered = reply.content
         if stage == Stage.SETUP:

@@ -25,12 +25,13 @@ from flwr.server.workflow import SecAggPlusWorkflow
 from flwr.server.workflow.constant import MAIN_CONFIGS_RECORD, MAIN_PARAMS_RECORD
 from flwr.server.workflow.constant import Key as WorkflowKey
 from flwr.serverapp import Grid
+from flwr.supercore.primitives.asymmetric import bytes_to_public_key
 from flwr.supercore.task_identity import TaskIdentity
 from google.protobuf.message import DecodeError
 
-from training.federated.errors import ContributionRefused, ContributorLost, FederationError
+from training.federated.errors import ContributionRefused, FederationError
 from training.federated.masking import LEVELS, MODULUS, RECORD, Agreement, strengthen_masks
-from training.federated.server_link import Peer, at_once
+from training.federated.server_link import Peer, all_or_none
 from training.federated.wire import SAFETENSORS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 # A share of a secret is 52 bytes and a ciphertext of two of them a few hundred.
 _MAX_SMALL = 1 << 16
-_KEY_BYTES = 1 << 12
+_CURVE = "secp384r1"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class MaskedSum:
     size: int
     reach: float
     timeout: float
-    check: Callable[[int, list[bytes], bytes], None]
+    check: Callable[[int, list[bytes], object], None]
 
     def mean(self, weights: bytes) -> NDArray[np.float64]:
         """The mean of all updates from these weights, weighted by items, as one vector.
@@ -155,11 +156,7 @@ class _Grid(Grid):  # type: ignore[misc]
     _keys: dict[int, bytes] = field(default_factory=dict)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        replies = at_once(self._exchange, [*messages])
-        for reply in replies:
-            if isinstance(reply, ContributorLost | ContributionRefused):
-                raise reply
-        return [reply for reply in replies if isinstance(reply, Message)]
+        return all_or_none(self._exchange, [*messages])
 
     def _exchange(self, message: Message) -> Message:
         member = self.round.members[message.metadata.dst_node_id]
@@ -175,7 +172,7 @@ class _Grid(Grid):  # type: ignore[misc]
         reply = _parse(answer.metrics.get("secagg"), member.peer.name)
         try:
             self._check(stage, member, reply, answer.metrics)
-        except (KeyError, TypeError, ValueError, IndexError, EOFError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ContributionRefused(
                 f"{member.peer.name} sent something else than the secure aggregation's stage {stage}",
                 found=f"{type(error).__name__}: {error}"[:200],
@@ -188,7 +185,8 @@ class _Grid(Grid):  # type: ignore[misc]
         match stage:
             case Stage.SETUP:
                 for key in (config[Key.PUBLIC_KEY_1], config[Key.PUBLIC_KEY_2]):
-                    _require(isinstance(key, bytes) and len(key) <= _KEY_BYTES, "public keys")
+                    _require(isinstance(key, bytes) and len(key) <= _MAX_SMALL, "public keys")
+                    _require(bytes_to_public_key(key).curve.name == _CURVE, f"keys on {_CURVE}")
                 keys = reply.config_records[RECORD]["keys"]
                 _require(isinstance(keys, bytes) and len(keys) <= _MAX_SMALL, "signed keys")
                 self._keys[member.number] = keys
@@ -198,9 +196,10 @@ class _Grid(Grid):  # type: ignore[misc]
                 _require_small(config[Key.CIPHERTEXT_LIST], len(others))
             case Stage.COLLECT_MASKED_VECTORS:
                 masked = config[Key.MASKED_PARAMETERS]
-                factor, vector = (_masked_values(data) for data in masked)
-                _require(factor.shape == (1,) and vector.shape == (self.round.size,), "a vector of the adapter's size")
-                self.round.check(member.number, masked, metrics["statement"])
+                _require(len(masked) == 2, "a weight and a vector")
+                _check_masked(masked[0], 1)
+                _check_masked(masked[1], self.round.size)
+                self.round.check(member.number, masked, metrics.get("statement"))
             case Stage.UNMASK:
                 _require(sorted(config[Key.NODE_ID_LIST]) == everybody, "a share of everybody's mask")
                 _require_small(config[Key.SHARE_LIST], len(everybody))
@@ -232,12 +231,14 @@ def _parse(data: Any, name: str) -> RecordDict:
         raise ContributionRefused(f"{name} sent a message that cannot be read", found=str(error)[:200]) from error
 
 
-def _masked_values(data: bytes) -> NDArray[np.int64]:
-    values = np.load(io.BytesIO(data), allow_pickle=False)
-    _require(values.dtype == np.int64 and values.ndim == 1, "whole numbers")
-    _require(bool(((values >= 0) & (values < MODULUS)).all()), f"values below {MODULUS}")
-    checked: NDArray[np.int64] = values
-    return checked
+def _check_masked(data: bytes, size: int) -> None:
+    """Looks at an array before NumPy makes room for what its header says."""
+    file = io.BytesIO(data)
+    _require(np.lib.format.read_magic(file) == (1, 0), "an array of NumPy's format 1.0")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    _require(shape == (size,) and dtype == np.dtype("<i8"), f"{size} whole numbers")
+    values = np.frombuffer(file.read(), dtype="<i8")
+    _require(len(values) == size and bool(((values >= 0) & (values < MODULUS)).all()), f"values below {MODULUS}")
 
 
 def _require_small(values: Any, count: int) -> None:

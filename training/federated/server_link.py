@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -67,12 +67,20 @@ class Peer:
         return answer
 
     def dismiss(self, kind: str, **values: Any) -> None:
-        """Tells a last thing and lets go; whoever is gone already need not hear it."""
+        """Tells a last thing and hangs up; whoever is gone already, or still at work, need not hear it."""
         try:
             self.ask(kind, FAREWELL_SECONDS, **values)
-            self.proxy.reconnect(ReconnectIns(None), FAREWELL_SECONDS, None)
-        except (ContributorLost, ContributionRefused, GrpcBridgeClosed):
+        except ContributionRefused:
+            pass
+        except ContributorLost:
             return
+        try:
+            self.proxy.reconnect(ReconnectIns(None), FAREWELL_SECONDS, None)
+        except GrpcBridgeClosed:
+            return
+        except ValueError:
+            # What Flower raises when an answer is still awaited.
+            self.proxy.bridge.close()
 
     def _reached(self, call: Callable[[], T]) -> T:
         try:
@@ -82,6 +90,10 @@ class Peer:
                 f"{self.name} went away",
                 expected="an answer before the time limit",
                 fix="see on its side why, and begin again",
+            ) from error
+        except Exception as error:  # Flower raises whatever its parts raise on what a stranger may have sent
+            raise ContributionRefused(
+                f"{self.name} sent an answer that cannot be read", found=f"{type(error).__name__}: {error}"[:200]
             ) from error
 
     def _require_willing(self, status: Any) -> None:
@@ -122,5 +134,17 @@ def at_once(work: Callable[[T], U], items: Sequence[T]) -> list[U | ContributorL
         except (ContributorLost, ContributionRefused) as error:
             return error
 
-    with ThreadPoolExecutor(max(len(items), 1)) as pool:
-        return list(pool.map(tried, items))
+    return all_or_none(tried, items)
+
+
+def all_or_none(work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+    """The same, but raises the first refusal as soon as there is one, and leaves the others to themselves."""
+    pool = ThreadPoolExecutor(max(len(items), 1))
+    try:
+        doing = [pool.submit(work, item) for item in items]
+        for done in as_completed(doing):
+            done.result()
+        return [each.result() for each in doing]
+    finally:
+        # Not waited for: what is still awaited ends when the door closes.
+        pool.shutdown(wait=False, cancel_futures=True)

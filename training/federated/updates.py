@@ -31,12 +31,16 @@ def pack(tensors: Tensors) -> bytes:
 def unpack(data: bytes, shapes: Mapping[str, tuple[int, ...]], what: str) -> dict[str, torch.Tensor]:
     """Reads such a file; raises FederationError unless it holds exactly these finite float32 tensors."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         header = read_header(data, what)
+        tensors: dict[str, torch.Tensor] = load(data)
     except ProvenanceError as error:
         raise FederationError(error.what, expected=error.expected, found=error.found) from error
+    except SafetensorError as error:
+        raise FederationError(f"{what} is not a safetensors file", found=str(error)[:200]) from error
     found = {name: tensor.shape for name, tensor in header.tensors.items()}
     if found != dict(shapes) or any(tensor.dtype != "F32" for tensor in header.tensors.values()):
         differing = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))
@@ -45,7 +49,6 @@ def unpack(data: bytes, shapes: Mapping[str, tuple[int, ...]], what: str) -> dic
             expected=f"{len(shapes)} tensors of float32 in the shapes of the adapter",
             found=", ".join(f"{name[:80]} {found.get(name, 'missing')}" for name in differing[:3]) or "another type",
         )
-    tensors: dict[str, torch.Tensor] = load(data)
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise FederationError(f"{what} holds numbers that are not finite", found=name)
