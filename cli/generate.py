@@ -64,7 +64,8 @@ def command(
         from provenance.errors import UsageError
         from provenance.home import Home
 
-        if (prompt is None) == (prompts is None):
+        wordless = image is not None and prompt is None and prompts is None
+        if (prompt is None) == (prompts is None) and not wordless:
             raise UsageError(
                 "give either one prompt or --prompts FILE", fix='for example: prov generate "a red fish in the desert"'
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from threading import Event
@@ -17,6 +18,7 @@ from generation.source import Canvas, Source, stretched
 from generation.wanted import Ask
 from provenance.errors import UsageError
 from provenance.record import Origin
+from safety.watermark.pixel.backend import SMALLEST_SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,4 +92,6 @@ def canvas_for(pipeline: Any, source: Source, output_scale: int) -> Canvas:
             found=f"{size[1]} × {size[0]} px",
             fix="crop it",
         )
-    return stretched(source, usual_size(pipeline, size), output_scale)
+    # Smaller pictures carry no mark.
+    shortest = math.ceil(SMALLEST_SIDE / output_scale)
+    return stretched(source, usual_size(pipeline, size, shortest), output_scale)

@@ -21,7 +21,7 @@ GENERATOR = "prov/0.1.0"
 class Teller:
     """Tells of the pictures of one request; ``decisions`` are those on its prompts and negative prompts, by text.
 
-    ``source`` is the picture they are drawn from, and what was decided on it.
+    ``source`` is the picture they are drawn from, and what was decided on it; ``frames`` how many make a video.
     """
 
     request: GenerationRequest
@@ -29,6 +29,7 @@ class Teller:
     key: PromptKey
     decisions: Mapping[str, Decision]
     source: tuple[Source, Decision] | None = None
+    frames: int | None = None
 
     def making(self, ask: Ask, output: Decision, watermark: Json) -> Making:
         """How the picture of an ask was made, which the content filter allowed by ``output``."""
@@ -36,13 +37,17 @@ class Teller:
             generator=GENERATOR,
             prompt=self._named(ask.prompt),
             parameters=self._parameters(ask),
-            safety=(self.decisions[ask.prompt].to_json(), output.to_json()),
+            safety=(*self._decided(ask), output.to_json()),
             watermark=watermark,
             ingredient=None if self.source is None else self.source[0].ingredient,
         )
 
     def _named(self, text: str) -> dict[str, str]:
-        return {"text": text} if self.request.clear_prompt else {"hmac": self.key.name(text)}
+        return {"text": text} if self.request.clear_prompt and text else {"hmac": self.key.name(text)}
+
+    def _decided(self, ask: Ask) -> tuple[Json, ...]:
+        # Where nothing was said, there was nothing to decide on.
+        return () if self.request.wordless else (self.decisions[ask.prompt].to_json(),)
 
     def _parameters(self, ask: Ask) -> Json:
         settings: Json = {
@@ -60,10 +65,12 @@ class Teller:
             settings["negative"] = {**self._named(ask.negative), "decision": decision}
         if self.source is not None:
             source, allowed = self.source
+            if self.frames is not None:
+                settings["frame"] = {"number": ask.index % self.frames, "of": self.frames}
             # As for a negative prompt: it is another picture that was decided on.
             settings["input"] = {
                 "sha256": source.sha256,
-                "strength": self.request.redrawn,
+                **({} if self.request.wordless else {"strength": self.request.redrawn}),
                 **({} if source.mask_sha256 is None else {"mask": source.mask_sha256}),
                 "decision": allowed.to_json(),
             }

@@ -1,23 +1,21 @@
 """The one place that orders: licence, screen prompt and input, sample, watermark, screen, sign, record, write.
 
-What comes after sampling is done to one batch while the next is sampled (``generation.ahead``). Everything but sampling
-is done in the caller's thread, in the order of the request.
+What comes after sampling (``generation.finishing``) is done to one batch while the next is sampled
+(``generation.ahead``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from generation.ahead import drawn_ahead
-from generation.easel import Easel, Pictures, Plan, canvas_for, planned
-from generation.errors import GenerationError
-from generation.issue import Blocked, Issue, Issued, picture_path
+from generation.easel import Easel, canvas_for, planned
+from generation.finishing import HANDS, Finisher, Writer
+from generation.issue import Blocked, Issue, Issued
 from generation.licence import require_licence, require_quota
 from generation.loading import drawing_device, editing_pipeline, load_pipeline
 from generation.making import Teller
@@ -31,27 +29,18 @@ from generation.serials import Serials
 from generation.source import Source, open_source
 from generation.stream import open_stream, origin_of
 from generation.subject import Subject, open_subject
-from generation.wanted import Ask, batches
-from provenance.canonical import Json
+from generation.video import VideoEasel, frame_by_frame, frames_of, require_words_or_none, videos
+from generation.wanted import batches
 from provenance.home import Home
-from provenance.identity import Issuer, load_issuer
-from provenance.issuing import issue_image
+from provenance.identity import load_issuer
 from provenance.journal import Journal
-from provenance.latent_entry import latent_entry
 from provenance.ledger import open_reader
 from provenance.ledger.accounts import account_address
-from provenance.placement import watermark_entry
 from provenance.policy_signature import verify_policy
-from provenance.record import Origin
 from provenance.trust import TrustStore
-from safety.content import ContentFilter, open_content_filter, screen_all_or_refuse
-from safety.decision import Decision
+from safety.content import open_content_filter
 from safety.log import BlockedLog
 from safety.policy import Policy, open_policy
-from safety.watermark import embed_verified
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["Blocked", "Issue", "Issued", "generate"]
 
@@ -82,6 +71,9 @@ def generate(
     address = account_address(home, account)
     subject = open_subject(request, home, reader)
     require_licence(reader, subject, address)
+    require_words_or_none(request, subject.base)
+    frames = frames_of(subject.base) if request.wordless else None
+    request = request if frames is None else frame_by_frame(request, frames)
     request = replace(request, scheduler=request.scheduler or usual_scheduler(subject.base.family))
     policy = _open_policy(request, home, subject)
     key, log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
@@ -98,7 +90,8 @@ def generate(
         require_quota(reader, home, subject, address, len(left))
         log.require_writable()
         negatives = [ask.negative for ask in left if ask.negative is not None]
-        decisions = screen_prompts((ask.prompt for ask in left), policy, key, log, subject.base.id, negatives)
+        prompts = [ask.prompt for ask in left if ask.prompt]
+        decisions = screen_prompts(prompts, policy, key, log, subject.base.id, negatives)
         content_filter = open_content_filter(policy, subject.base.id, drawing_device())
         require_calibrated(policy, content_filter.model_digest)
         given = None if source is None else (source, screen_input(source, content_filter, key, log))
@@ -106,14 +99,15 @@ def generate(
         issuer = load_issuer(home, passphrase)
         subject = subject.unsealed(home, reader, account, passphrase)
         easel = _easel(request, subject, source, means)
-        teller = Teller(request, subject, key, decisions, given)
+        teller = Teller(request, subject, key, decisions, given, frames)
         run.begin(first_seed)
         with Journal.of_home(home) as journal:
             stream = open_stream(home, journal, account, address, subject.token, passphrase)
-            writer = _Writer(out, origin_of(reader, stream, subject, issuer), teller, issuer, journal)
-            with Serials(journal, stream) as serials:
-                finisher = _Finisher(content_filter, writer, run, log, key, serials)
-                plans = planned(batches(left, means.batch_size), serials, writer.origin)
+            writer = Writer(out, origin_of(reader, stream, subject, issuer), teller, issuer, journal)
+            with Serials(journal, stream) as serials, ThreadPoolExecutor(HANDS, "finisher") as hands:
+                finisher = Finisher(content_filter, writer, run, log, key, serials, hands)
+                together = batches(left, means.batch_size) if frames is None else videos(left, frames)
+                plans = planned(together, serials, writer.origin)
                 with closing(drawn_ahead(plans, easel.draw)) as drawings:
                     for plan, pictures in drawings:
                         for index, issued in finisher.finish(plan, pictures):
@@ -130,77 +124,7 @@ def _issue(images: dict[int, Issued], run: RunState) -> Issue:
     return Issue(tuple(written), tuple(run.blocked[index] for index in sorted(run.blocked)), missing)
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """One marked picture (H, W, 3) that nobody has screened, and what its record will say of the mark."""
-
-    ask: Ask
-    serial: int
-    picture: NDArray[np.uint8]
-    watermark: Json
-
-
-@dataclass(frozen=True)
-class _Finisher:
-    """Marks and screens what was drawn; writes what is allowed, and logs the rest."""
-
-    content_filter: ContentFilter
-    writer: _Writer
-    run: RunState
-    log: BlockedLog
-    key: PromptKey
-    serials: Serials
-
-    def finish(self, plan: Plan, pictures: Pictures) -> Iterator[tuple[int, Issued | None]]:
-        """The index of each picture of a batch, and the picture unless it was blocked."""
-        marked = _marked(plan, pictures)
-        # What is screened is what is delivered, mark included, so that anybody can screen it again. A filter looks at
-        # copies: what it does to them is not delivered.
-        screened = screen_all_or_refuse(self.content_filter, [drawn.picture.copy() for drawn in marked])
-        for drawn, decision in zip(marked, screened, strict=True):
-            index = drawn.ask.index
-            if decision.allowed:
-                self.run.drawing(index, self.writer.origin.stream, drawn.serial)
-                yield index, self.writer.write(drawn, decision)
-            else:
-                self.log.append(decision, hmac=self.key.name(drawn.ask.prompt))
-                self.run.block(Blocked.by(decision, index))
-                self.serials.put_back(drawn.serial)
-                yield index, None
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """Turns pictures that were screened into files with a history."""
-
-    out: Path
-    origin: Origin
-    teller: Teller
-    issuer: Issuer
-    journal: Journal
-
-    def write(self, drawn: _Drawn, decision: Decision) -> Issued:
-        path = picture_path(self.out, self.origin.stream, drawn.serial)
-        try:
-            record = issue_image(
-                drawn.picture,
-                path,
-                origin=self.origin,
-                serial=drawn.serial,
-                making=self.teller.making(drawn.ask, decision, drawn.watermark),
-                issuer=self.issuer,
-                journal=self.journal,
-            )
-        except OSError as error:
-            raise GenerationError(
-                f"{path} cannot be written",
-                found=str(error),
-                fix="make room, or choose another --out; its record stays, without a picture",
-            ) from error
-        return Issued(path, record)
-
-
-def _easel(request: GenerationRequest, subject: Subject, source: Source | None, means: Means) -> Easel:
+def _easel(request: GenerationRequest, subject: Subject, source: Source | None, means: Means) -> Easel | VideoEasel:
     pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler, request.adapter_scale, means)
     # A sampler that draws fresh noise at every step leaves no trace of what it began with: nothing is put there.
     plain = request.plain_noise or SCHEDULERS[request.scheduler or ""].stochastic
@@ -208,16 +132,9 @@ def _easel(request: GenerationRequest, subject: Subject, source: Source | None, 
     if source is None:
         return Easel(pipeline, sample, scale, marks_noise=not plain)
     canvas = canvas_for(pipeline, source, scale)
+    if request.wordless:
+        return VideoEasel(pipeline, canvas)
     return Easel(editing_pipeline(pipeline, source.mask is not None), sample, scale, canvas, request.redrawn)
-
-
-def _marked(plan: Plan, pictures: Pictures) -> list[_Drawn]:
-    marked = []
-    for i, picture in enumerate(pictures.pictures):
-        delivered, detection = embed_verified(picture, plan.payloads[i])
-        latent = {} if pictures.nonces is None else {"latent": latent_entry(pictures.nonces[i])}
-        marked.append(_Drawn(plan.asks[i], plan.serials[i], delivered, {**watermark_entry(detection), **latent}))
-    return marked
 
 
 def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Policy:

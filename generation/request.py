@@ -29,6 +29,7 @@ class GenerationRequest:
     prompts has some of this its own way. ``policy`` is a policy file, or the folder that ``prov policy sign`` made.
     ``image`` is a picture that every picture of the request is drawn from; ``strength`` says how much of it is drawn
     anew, above 0 to 1 (0.6, or all of it with a mask); ``mask``, a picture of the same size, says where: in white.
+    With an ``image`` every prompt may be empty: a base of videos draws its frames from the picture alone.
     """
 
     prompts: tuple[str | Wanted, ...]
@@ -51,8 +52,9 @@ class GenerationRequest:
         faults = []
         if not 1 <= len(self.prompts) <= MAX_PROMPTS:
             faults.append(f"between 1 and {MAX_PROMPTS} prompts are needed, {len(self.prompts)} given")
-        for number, wanted in enumerate(self.wanted(), 1):
-            faults += wanted.faults(f"prompt {number}")
+        if not self.wordless:
+            for number, wanted in enumerate(self.wanted(), 1):
+                faults += wanted.faults(f"prompt {number}")
         if self.negative is not None and (fault := text_fault(self.negative)):
             faults.append(f"the negative prompt {fault}")
         faults += number_faults(self.seed, self.steps, self.guidance)
@@ -74,12 +76,19 @@ class GenerationRequest:
             if self.mask is not None or self.strength is not None:
                 yield "a mask or a strength without an input picture"
             return
+        if self.wordless:
+            return
         if not 0 < self.redrawn <= 1:
             yield f"strength {self.redrawn:g}; above 0 to 1 are possible"
             return
         fewest = min([self.steps, *(wanted.steps for wanted in self.wanted() if wanted.steps is not None)])
         if int(fewest * self.redrawn) < 1:
             yield f"{fewest} steps at strength {self.redrawn:g} draw nothing; the two multiplied must be 1 or more"
+
+    @property
+    def wordless(self) -> bool:
+        """Whether there is a picture and no words at all, as bases of videos need it."""
+        return self.image is not None and not any(wanted.prompt for wanted in self.wanted())
 
     @property
     def redrawn(self) -> float:

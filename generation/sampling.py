@@ -88,22 +88,27 @@ def sample(
                 guidance_scale=how.guidance,
                 generator=generators,
                 output_type="np",
-                callback_on_step_end=_until(stop),
+                callback_on_step_end=until(stop),
                 **start,
             ).images
     except Exception as error:  # layers, devices and memory fail in ways of their own
         raise SamplingFailed(
             "drawing failed", found=told(error), fix="ask for fewer pictures at once, or free some memory"
         ) from error
-    _require_pictures(pictures, len(prompts))
+    enlarged = [_enlarged(picture, output_scale) for picture in checked_pictures(pictures, len(prompts))]
+    return enlarged if canvas is None else [canvas.composed(picture) for picture in enlarged]
+
+
+def checked_pictures(pictures: Any, count: int) -> list[NDArray[np.uint8]]:
+    """What a model gave as ``count`` pictures (H, W, 3) uint8; raises SamplingFailed for what are none."""
+    _require_pictures(pictures, count)
     if not np.isfinite(pictures).all():
         raise SamplingFailed("the model gave values that are not numbers", fix="try full precision or another seed")
     drawn = [(np.clip(picture, 0, 1) * 255).round().astype(np.uint8) for picture in pictures]
     # A mark would hide from the content filter that there is nothing below it.
     if not all(picture.any() for picture in drawn):
         raise SamplingFailed("the model drew black from edge to edge", fix="try full precision or another seed")
-    enlarged = [_enlarged(picture, output_scale) for picture in drawn]
-    return enlarged if canvas is None else [canvas.composed(picture) for picture in enlarged]
+    return drawn
 
 
 def _begun_from(pipeline: Any, canvas: Canvas, how: Sampling, count: int) -> dict[str, Any]:
@@ -117,7 +122,8 @@ def _begun_from(pipeline: Any, canvas: Canvas, how: Sampling, count: int) -> dic
     return begun
 
 
-def _until(stop: Event | None) -> Any:
+def until(stop: Event | None) -> Any:
+    """What a pipeline calls after every step, to end it with ``Abandoned`` once ``stop`` is set."""
     if stop is None:
         return None
 

@@ -11,7 +11,7 @@ from generation.latent_mark import is_flow
 from provenance.errors import UsageError
 
 DEFAULT, FLOW_DEFAULT = "dpmsolver++", "flow-euler"
-FLOW_FAMILIES = ("sd3",)
+USUAL = {"sd3": FLOW_DEFAULT, "svd": "euler"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ SCHEDULERS: dict[str, Scheduler] = {
 
 def usual_scheduler(family: str) -> str:
     """The name of the scheduler that bases of a family are drawn with when nobody asks for another."""
-    return FLOW_DEFAULT if family in FLOW_FAMILIES else DEFAULT
+    return USUAL.get(family, DEFAULT)
 
 
 def scheduler_fault(name: str, steps: int) -> str | None:

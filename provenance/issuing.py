@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import Json
-from provenance.credentials import CredentialSigner, ProvAssertion, sign_image, soft_binding_algorithm
+from provenance.credentials import CredentialSigner, ProvAssertion, SignedImage, sign_image, soft_binding_algorithm
 from provenance.decisions import read_decisions, require_allowed
 from provenance.errors import UsageError
 from provenance.files import write_file
@@ -42,6 +42,15 @@ class Making:
     ingredient: Ingredient | None = None
 
 
+@dataclass(frozen=True)
+class FinishedImage:
+    """A signed file that is neither on record nor written yet, and the record that it will have."""
+
+    path: Path
+    signed: SignedImage
+    record: ImageRecord
+
+
 def issue_image(
     picture: NDArray[np.uint8],
     path: Path,
@@ -57,6 +66,21 @@ def issue_image(
     The suffix of ``path`` chooses PNG, JPEG or WebP. A crash leaves a record without a picture, never the reverse.
     Raises UsageError, CredentialsError, or RecordError for a picture that a filter blocked, before it is recorded.
     """
+    finished = finish_image(picture, path, origin=origin, serial=serial, making=making, issuer=issuer)
+    deliver_image(finished, journal)
+    return finished.record
+
+
+def deliver_image(finished: FinishedImage, journal: Journal) -> None:
+    """Makes the record of a file durable, and only then writes the file."""
+    journal.store(finished.record, finished.signed.manifest)
+    write_file(finished.path, finished.signed.data)
+
+
+def finish_image(
+    picture: NDArray[np.uint8], path: Path, *, origin: Origin, serial: int, making: Making, issuer: CredentialSigner
+) -> FinishedImage:
+    """Encodes and signs a picture in memory, for ``deliver_image``; raises what ``issue_image`` raises."""
     import numpy as np
 
     from provenance.fingerprint import fingerprint
@@ -98,9 +122,7 @@ def issue_image(
         safety=making.safety,
         watermark=making.watermark,
     )
-    journal.store(record, signed.manifest)
-    write_file(path, signed.data)
-    return record
+    return FinishedImage(path, signed, record)
 
 
 def encode_image(picture: NDArray[np.uint8], media_type: str) -> bytes:

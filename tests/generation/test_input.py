@@ -203,6 +203,12 @@ def test_an_input_that_is_far_too_long_is_refused(studio: Studio, tmp_path: Path
         edit(replace(studio, first=tmp_path / "long.png"), tmp_path / "out")
 
 
+def test_an_input_keeps_its_shape_and_is_large_enough_to_be_marked(studio: Studio, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "wide.png")
+    (image,) = edit(replace(studio, first=tmp_path / "wide.png"), tmp_path / "out", steps=2).images
+    assert (image.record.image.width, image.record.image.height) == (384, 256)
+
+
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl", "sd3"])
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 def test_every_family_draws_from_a_picture(tmp_path: Path, kind: str, masked: bool) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import generation.finishing
 import generation.order
 import provenance.issuing
 from generation.errors import GenerationError
@@ -86,7 +87,7 @@ def stopping_after(count: int, function: Callable[..., Any]) -> Callable[..., An
 
 def stop_after(count: int, home: Home, out: Path, request: GenerationRequest = REQUEST) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation.order, "issue_image", stopping_after(count, generation.order.issue_image))
+        patch.setattr(generation.finishing, "deliver_image", stopping_after(count, generation.finishing.deliver_image))
         with pytest.raises(KeyboardInterrupt):
             run(home, out, request)
 
@@ -161,14 +162,14 @@ def test_a_finished_run_resumed_draws_nothing(home: Home, tmp_path: Path, monkey
 
 
 def test_what_was_blocked_stays_blocked(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, real = tmp_path / "out", generation.order.screen_all_or_refuse
+    out, real = tmp_path / "out", generation.finishing.screen_all_or_refuse
 
     def block_the_first(*given: Any) -> list[Decision]:
         first, *others = real(*given)
         return [replace(first, allowed=False, rule="test", reason="violence"), *others]
 
     with monkeypatch.context() as patch:
-        patch.setattr(generation.order, "screen_all_or_refuse", block_the_first)
+        patch.setattr(generation.finishing, "screen_all_or_refuse", block_the_first)
         stop_after(2, home, out)
     issue = run(home, out, resume=True)
     assert [(blocked.index, blocked.reason) for blocked in issue.blocked] == [(0, "violence")]
@@ -200,14 +201,14 @@ def test_two_runs_of_one_request_do_not_draw_at_once(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    real = generation.order.screen_all_or_refuse
+    real = generation.finishing.screen_all_or_refuse
 
     def meanwhile(*given: Any) -> list[Decision]:
         with pytest.raises(GenerationError, match="being drawn already"):
             run(home, out)
         return real(*given)
 
-    monkeypatch.setattr(generation.order, "screen_all_or_refuse", meanwhile)
+    monkeypatch.setattr(generation.finishing, "screen_all_or_refuse", meanwhile)
     assert len(run(home, out).images) == len(PROMPTS)
 
 
