@@ -28,6 +28,7 @@ from typing import Any
 
 from provenance import adapter, manifest
 from provenance.adapter import AdapterManifest, verify_adapter
+from provenance.adapter_check import require_sound
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.errors import AdapterError, FormatError, KeyRefused
 from provenance.evaluation import (
@@ -114,6 +115,7 @@ def publish_release(
     KeyRefused or LedgerRefused.
     """
     made = verify_adapter(adapter_release, trust)
+    require_sound(made)
     dataset = _dataset(made, dataset_release, trust, include_data)
     if made.dataset_digest != dataset.digest:
         raise AdapterError(

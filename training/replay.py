@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provenance.adapter_check import require_fitting
 from provenance.base import BaseModel
 from provenance.canonical import Json, sha256_hex
 from provenance.errors import UsageError
@@ -156,6 +157,7 @@ def replay(
     """
     started, report = time.monotonic(), progress or (lambda _: None)
     _require_same_inputs(recorded, manifest, base)
+    require_fitting(recorded.adapter, base)
     if not is_present(recorded.device):
         raise ReplayUnavailable(
             f"the training ran on {recorded.device}, which this machine does not have",
