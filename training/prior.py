@@ -15,6 +15,7 @@ from training.draws import generator
 from training.families.opening import whole_pipeline
 from training.families.protocol import Family
 from training.latent_store import Latents
+from training.precision import drawing
 from training.shelves import Shelf
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ def draw_prior(
     report: Callable[[], None],
     kept: Latents | None = None,
 ) -> list[Shelf]:
-    """For each group, so many pictures at its sides, of each prompt in turn, drawn as samples are."""
+    """For each group, so many pictures at its sides, of each prompt in turn, by the base and its own scheduler."""
     import torch
 
     if not groups:
         return []
     shelves, number = [], 0
-    with whole_pipeline(family), torch.autocast(family.device, torch.bfloat16, enabled=config.precision == "bf16"):
+    with whole_pipeline(family), drawing(config, family.device):
         for sides, count in groups:
             drawn = []
             for _ in range(count):
@@ -76,7 +77,6 @@ def _drawn(family: Family, config: TrainConfig, sides: Sides, number: int, kept:
         "steps": config.sample_steps,
         "guidance": config.sample_guidance,
         "precision": config.precision,
-        "noising": family.noising.facts(),
     }
     found = kept.get(facts)
     if found is None:
