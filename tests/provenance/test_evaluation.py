@@ -17,6 +17,7 @@ from provenance.evaluation import (
     CERTIFICATES,
     ENVELOPE,
     REPORT,
+    STATEMENT_LIMIT,
     attached_evaluation,
     carried_evaluation,
     evaluation_byproduct,
@@ -28,6 +29,9 @@ from provenance.evaluation import (
 from provenance.evaluation_claim import SHAPE, WARNINGS, Evaluation
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer
+from provenance.release import Release
+from provenance.stores import add_tree
+from provenance.stores.memory import MemoryStore
 from provenance.trust import TrustStore
 from tests.provenance.evaluation_world import changed, claim, report
 from tests.provenance.test_byproducts import write_release
@@ -219,3 +223,23 @@ def test_attached_figures_of_other_weights_are_refused(tmp_path: Path, issuer: I
     told = add_byproduct(release, byproduct, weights=made.weights_digest, issuer=issuer, home=home)
     with pytest.raises(AdapterError, match="another adapter"):
         attached_evaluation(told)
+
+
+def published(files: dict[str, bytes | Path]) -> Release:
+    store = MemoryStore()
+    return Release(store, str(add_tree(store, files)), False, WEIGHTS, "d" * 64, "b" * 64, None)
+
+
+def test_a_published_release_gives_its_figures(folder: Path, trust: TrustStore) -> None:
+    files: dict[str, bytes | Path] = {name: folder / name for name in (ENVELOPE, CERTIFICATES)}
+    found = published(files).evaluation(trust, weights=WEIGHTS)
+    assert found == verify_evaluation_folder(folder, trust, weights=WEIGHTS)
+    assert published({"release.json": b"{}"}).evaluation(trust, weights=WEIGHTS) is None
+    with pytest.raises(AdapterError, match="another adapter"):
+        published(files).evaluation(trust, weights="2" * 64)
+
+
+def test_a_published_envelope_beyond_all_measure_is_not_read(folder: Path, trust: TrustStore) -> None:
+    files: dict[str, bytes | Path] = {ENVELOPE: b" " * (STATEMENT_LIMIT + 1), CERTIFICATES: folder / CERTIFICATES}
+    with pytest.raises(FormatError, match="too large"):
+        published(files).evaluation(trust, weights=WEIGHTS)
