@@ -6,6 +6,7 @@ whose scales are quantised again (arXiv:2305.14314). What is trained beside thes
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ def quantise(denoiser: Any, config: TrainConfig, device: str) -> None:
 
     Raises TrainingError where the device, or this environment, cannot.
     """
+    # PEFT imports bitsandbytes wherever it is installed, which warns of an optional package that is never used here.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if config.quantise == "none":
         return
     if device not in ("cpu", "cuda"):
