@@ -156,12 +156,12 @@ def build_cache(
     """
     layout = lay_out(manifest, family.side, config)
     captions = arrange_captions([record.caption for record in manifest.records], config)
-    texts = _encode_text(family, captions.rows, spill)
     done, places = count(1), layout.places
 
     def report() -> None:
-        progress(next(done), len(places))
+        progress(next(done), len(captions.rows) + len(places))
 
+    texts = _encode_text(family, captions.rows, spill, report)
     encoder = _Encoder(family, manifest, config, spill, kept)
     shelves = [encoder.shelf(sides, items, report) for sides, items in layout.pictures]
     shelves += draw_prior(family, config, [(sides, len(items)) for sides, items in layout.prior], report, kept)
@@ -227,7 +227,7 @@ class _Encoder:
         return Shelf(means, deviations, empty_tensor((count, *like.time_ids.shape), self.spill), masks)
 
 
-def _encode_text(family: Family, captions: Sequence[str], spill: Path) -> Embedded:
+def _encode_text(family: Family, captions: Sequence[str], spill: Path, report: Callable[[], None]) -> Embedded:
     """The captions' embeddings by row; the last row is no caption at all, as guidance takes it."""
     import torch
 
@@ -240,4 +240,5 @@ def _encode_text(family: Family, captions: Sequence[str], spill: Path) -> Embedd
             embeddings[row] = caption.embeddings[0]
             if pooled is not None and caption.pooled is not None:
                 pooled[row] = caption.pooled[0]
+            report()
     return Embedded(embeddings, pooled)

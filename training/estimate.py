@@ -77,16 +77,14 @@ def estimate(
     probe = replace(config, prior_count=min(config.prior_count, PROBED_PRIORS))
     stages = PROBED_STEPS + 2
     with tempfile.TemporaryDirectory() as spill, torch_settings(probe, device):
-        loaded, first_read, read = time.monotonic(), 0.0, 0.0
-
-        def reading(done: int, total: int) -> None:
-            nonlocal first_read, read
-            read = time.monotonic()
-            first_read = first_read or read
-
-        setup = set_up(few, base, probe, device, Path(spill), reading)
-        loading = first_read - loaded
-        each = (read - first_read) / max(len(few.records) - 1, 1)
+        loaded = time.monotonic()
+        moments: list[float] = []
+        setup = set_up(few, base, probe, device, Path(spill), lambda *_: moments.append(time.monotonic()))
+        priors = len(setup.cache.places) - len(few.records)
+        read = moments[-1 - priors]
+        loading = moments[0] - loaded
+        each = (read - moments[0]) / max(len(few.records) - 1, 1)
+        each_prior = (moments[-1] - read) / max(priors, 1)
         progress(1, stages)
         take = private_gradients(setup) if config.dp_epsilon else partial(compute_gradients, setup)
         steps = []
@@ -108,7 +106,7 @@ def estimate(
         device=device,
         steps=config.steps,
         samples=samples,
-        reading_seconds=loading + each * len(manifest.records),
+        reading_seconds=loading + each * len(manifest.records) + (each_prior * config.prior_count if priors else 0),
         training_seconds=training,
         sampling_seconds=drawing * len(prompts) * rounds,
         images_per_second=samples / training,
