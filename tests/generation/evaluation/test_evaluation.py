@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from generation.adapters import Adapter
-from generation.audit.drawing import Progress, Studio
+from generation.audit.drawing import Draw, Progress, Studio
 from generation.audit.model import AuditedModel
 from generation.errors import GenerationError, PromptBlocked
 from generation.evaluation import drawing
@@ -22,15 +22,20 @@ from generation.evaluation.drawing import Gallery
 from generation.evaluation.evaluation import Asked, Evaluated, evaluate
 from generation.evaluation.features import clip_features, open_features
 from generation.loading import load_pipeline
-from generation.sampling import sample
+from generation.sampling import Sampling, sample
+from provenance.base import resolve_base
 from provenance.canonical import parse_json, sha256_hex
 from provenance.evaluation import parse_report
+from provenance.home import Home
 from provenance.manifest import DatasetManifest
+from safety.clip_model import open_clip_model
 from tests.generation.audit.conftest import dataset_of as dataset_of
 from tests.generation.audit.conftest import home as home
 from tests.generation.audit.conftest import quiet as quiet
 from tests.generation.audit.conftest import starter as starter
 from tests.generation.audit.conftest import studio as studio
+from tests.safety.tiny_clip import policy_for
+from tests.training.tiny_bases import save_tiny_pipeline
 
 PROMPTS = ("a red fish in the desert", "a blue house at night", "a green star in the snow")
 DatasetOf = Callable[[Sequence[np.ndarray], Sequence[str]], DatasetManifest]
@@ -182,3 +187,15 @@ def test_captions_are_asked_in_turn_and_evenly_where_there_are_too_many() -> Non
     assert [draw.seed for draw in asked.draws] == list(range(5, 12))
     few = Asked.of_captions([f"{number:03}" for number in range(100)], 3, 0)
     assert few.prompts == ("000", "049", "099")
+
+
+@pytest.mark.parametrize("kind", ["sd2", "sdxl", "sd3"])
+def test_bases_of_every_kind_are_drawn_from(kind: str, home: Home, clip_folder: Path, tmp_path: Path) -> None:
+    base = resolve_base(str(save_tiny_pipeline(tmp_path / kind, kind)))
+    policy, looking = policy_for(clip_folder, 0.999), open_clip_model(f"local-dir:{clip_folder}")
+    studio = Studio(home, policy, looking, base.id, Sampling(2, 3.0), tmp_path / "work")
+    gallery = Gallery(studio, clip_features("tiny", looking), tmp_path / "work")
+    seen = gallery.draw(AuditedModel(base.id, base), [Draw("a dot", 1), Draw("a dot", 2)], lambda done, total: None)
+    assert seen.features.shape == (2, 16)
+    assert not seen.blocked.any()
+    assert not np.array_equal(seen.views[0], seen.views[1])
