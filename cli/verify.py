@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"authentic": "green", "recovered": "green", "unknown": "yellow"}
 
-# For several pictures the gravest counts: a history that does not hold, then no answer, then no history.
+# For several pictures the gravest counts: a history that does not hold, then no picture, no answer, no history.
 GRAVEST_FIRST = (1, 2, 3, 4, 0)
 
 
@@ -43,12 +43,12 @@ def command(
     prompt: Annotated[str | None, typer.Option(help="For --rederive: the prompt, where the record hides it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
-    """Verify where pictures come from; exit 0 authentic or recovered, 1 not, 3 no answer, 4 no history.
+    """Verify where pictures come from; exit 0 authentic or recovered, 1 not, 2 no picture, 3 no answer, 4 no history.
 
     Example: prov verify images/prov-1-0.png
     """
     with refusals():
-        from provenance.errors import ProvenanceError
+        from provenance.errors import FileRefused, ImageRefused, ProvenanceError
         from provenance.trust import home_and_files
 
         roots = home_and_files(trust or [])
@@ -61,9 +61,9 @@ def command(
             try:
                 report = verify(image)
             except ProvenanceError as error:
-                results.append(
-                    {"image": str(image), "verdict": None, "error": str(error), "exit_code": error.exit_code}
-                )
+                # 1 would say that something is wrong with the history of a picture; this is no picture.
+                code = 2 if isinstance(error, (FileRefused, ImageRefused)) else error.exit_code
+                results.append({"image": str(image), "verdict": None, "error": str(error), "exit_code": code})
                 texts.append(paint("error: ", "red") + str(error))
             else:
                 results.append(report.to_json())

@@ -112,7 +112,7 @@ def test_the_command_without_home_or_bundle_says_what_is_missing(world: World, t
 def test_the_command_names_a_file_that_is_no_picture(world: World, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     done = cli("verify", "--json", str(tmp_path / "text.png"), home=world.home.path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "text.png cannot be decoded" in json.loads(done.stdout)["error"]
 
 
