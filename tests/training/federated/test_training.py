@@ -9,11 +9,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from flwr.common import bytes_to_ndarray, ndarray_to_bytes
 from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, Key
 from safetensors.torch import load_file
@@ -24,11 +31,12 @@ from provenance.canonical import sha256_hex
 from provenance.errors import SignatureError, UsageError
 from provenance.federated.contributions import Contribution as KeptContribution
 from provenance.federated.statements import SECURE, UPDATE_TYPE, Signed, Update
+from provenance.moments import utc_now
 from provenance.trust import TrustStore
 from tests.training.federated.parties import QUICK, ROUNDS, SIZES, Party, make_party
 from tests.training.federated.world import Steady, World
 from training.federated import client, masked_client
-from training.federated.addresses import Reaching
+from training.federated.addresses import Listening, Reaching
 from training.federated.client import Contribution
 from training.federated.client_link import stay_connected
 from training.federated.errors import (
@@ -461,6 +469,47 @@ def test_a_contributor_that_vanishes_is_named_and_the_others_are_told(
 
 def _gone(weights: list[bytes], values: Any) -> Any:
     raise StopIteration
+
+
+def test_by_tls_only_who_knows_the_servers_root_talks_to_it(
+    world: World, contributors: Sequence[Party], tmp_path: Path
+) -> None:
+    certificate, key = _certificate(tmp_path)
+
+    def by_tls(contribution: Contribution, reaching: Reaching) -> Any:
+        address = str(reaching.address)
+        with pytest.raises(FederationUnavailable):
+            stay_connected(Reaching.of(address, True, None), contribution, lambda: False, 60.0)
+        with pytest.raises(FederationUnavailable):
+            stay_connected(reaching, contribution, lambda: False, 60.0)
+        known = Reaching.of(address, False, certificate)
+        stay_connected(known, contribution, lambda: contribution.finished is not None, 60.0)
+        return contribution.finished
+
+    listening = Listening.of("127.0.0.1:0", certificate, key)
+    adapter = world.run(terms(True), _all(world, contributors), reached=by_tls, listening=listening)
+    assert len(adapter.contributors) == 3
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation")])
+    now = utc_now()
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "tls.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return folder / "tls.pem", folder / "tls.key"
 
 
 def test_a_server_that_is_not_there_is_said_so(world: World, contributors: Sequence[Party]) -> None:

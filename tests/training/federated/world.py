@@ -53,6 +53,7 @@ class World:
         *,
         before: Mapping[str, Callable[[], Contribution]] | None = None,
         reached: Callable[[Contribution, Reaching], Any] | None = None,
+        listening: Listening | None = None,
     ) -> AdapterManifest:
         """Gives the server's adapter, or raises what it raised, when all contributors have ended too.
 
@@ -67,7 +68,7 @@ class World:
                 self.config,
                 terms,
                 self.folder / "release",
-                listening=Listening.of("127.0.0.1:0", None, None),
+                listening=listening or Listening.of("127.0.0.1:0", None, None),
                 issuer=self.server.issuer,
                 trust=self.trust,
                 note=self.notes.append,
