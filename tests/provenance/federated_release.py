@@ -130,7 +130,9 @@ def make_release(
     whole = collect("shared", _now(), collected or datasets, server)
     adapter = folder / "adapter"
     (adapter / "federated").mkdir(parents=True)
-    (adapter / "adapter.safetensors").write_bytes(save({"down": np.ones((2, 4), np.float32)}))
+    down, up = np.ones((2, 4), np.float32), np.ones((4, 2), np.float32)
+    weights = {"unet.mid.to_q.lora_A.weight": down, "unet.mid.to_q.lora_B.weight": up}
+    (adapter / "adapter.safetensors").write_bytes(save(weights))
     (adapter / PLAN).write_bytes(plan_bytes(signed_plan))
     for number, (each, _) in enumerate(kept, start=1):
         (adapter / contribution_name(number)).write_bytes(each.to_bytes())
