@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from logging import ERROR, getLogger
 from typing import TYPE_CHECKING, Any
 
 from generation.adapters import Adapter, merge_adapters
@@ -48,6 +49,8 @@ def load_pipeline(
     from transformers.utils import logging as transformers_logging
 
     logging.disable_progress_bar()
+    # It warns, wherever it is installed, of a kernel for 4 bits on CPUs that is an extra of its own.
+    getLogger("bitsandbytes").setLevel(ERROR)
     transformers_logging.disable_progress_bar()
     # What it warns of, keys that fit nothing, is refused below.
     logging.set_verbosity_error()

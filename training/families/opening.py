@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from typing import Any
 
 from provenance.base import BaseModel
@@ -45,6 +46,8 @@ def load_pipeline(base: BaseModel) -> Any:
 
     _require_trainable(base)
     diffusers.utils.logging.disable_progress_bar()
+    # It warns, wherever it is installed, of a kernel for 4 bits on CPUs that is an extra of its own.
+    getLogger("bitsandbytes").setLevel(ERROR)
     transformers.utils.logging.disable_progress_bar()
     # Pictures are screened by our own content filter, when they are generated; and what the base's digest does not
     # count, such as an image encoder for picture prompts, is not loaded.
