@@ -13,7 +13,7 @@ def latent_mask(alpha: torch.Tensor, shape: Sequence[int], floor: float) -> torc
     """Alpha ``(V, H, W)`` in 0…1 to weights ``(V, h, w)``: the mean over each latent pixel, raised to ``floor``…1."""
     from torch.nn.functional import adaptive_avg_pool2d
 
-    return floor + (1 - floor) * adaptive_avg_pool2d(alpha[:, None], list(shape))[:, 0]
+    return floor + (1 - floor) * adaptive_avg_pool2d(alpha[:, None], (shape[0], shape[1]))[:, 0]
 
 
 def stacked_masks(masks: Sequence[torch.Tensor | None], shape: Sequence[int]) -> torch.Tensor | None:
