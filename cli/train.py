@@ -33,7 +33,7 @@ def command(
         str | None, typer.Option(help="A word that stands for what is taught; <word> trains an embedding for it, too.")
     ] = None,
     dp: Annotated[
-        str | None, typer.Option(help="Train differentially private: epsilon=8, or epsilon=8,delta=1e-5,clip=1.")
+        str | None, typer.Option(help="Train differentially private: epsilon=8, or epsilon=8,delta=1e-5,clip=0.1.")
     ] = None,
     estimate: Annotated[
         bool,

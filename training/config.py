@@ -139,7 +139,7 @@ class TrainConfig:
 
     dp_epsilon: float = 0.0
     dp_delta: float = 0.0
-    dp_clip: float = 1.0
+    dp_clip: float = 0.1
 
     device: str = "auto"
     precision: str = "fp32"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import sha256_hex
 from training.batch import make_batch, sample_losses
@@ -112,8 +112,8 @@ class PrivateGradients:
             yield from (group[first : first + most] for first in range(0, len(group), most))
 
 
-def take_sample_gradients(parameters: Mapping[str, torch.nn.Parameter], count: int) -> dict[str, torch.Tensor]:
-    """Takes the gradients of ``count`` pictures out of the parameters, ``(count, *shape) float32`` each, by name.
+def take_sample_gradients(parameters: Mapping[str, Any], count: int) -> dict[str, torch.Tensor]:
+    """Takes the gradients of ``count`` pictures out of parameters, ``(count, *shape) float32`` each, by name.
 
     A parameter that no picture reached is left out. Raises TrainingError when a layer mixed pictures up.
     """
@@ -123,7 +123,8 @@ def take_sample_gradients(parameters: Mapping[str, torch.nn.Parameter], count: i
         parameter.grad = parameter.grad_sample = None
         if mixed is None and each is None:
             continue
-        if not hasattr(each, "shape") or each.shape != (count, *parameter.shape):
+        # Opacus gives a list where gradients of an earlier batch were left behind.
+        if each is None or isinstance(each, list) or each.shape != (count, *parameter.shape):
             raise TrainingError(
                 "a layer gives no gradient for each picture by itself",
                 expected=f"{count} gradients of {name}",

@@ -1,4 +1,4 @@
-"""What `--dp epsilon=8,delta=1e-5,clip=1` asks for, as settings of a training."""
+"""What `--dp epsilon=8,delta=1e-5,clip=0.1` asks for, as settings of a training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse_dp(text: str) -> Json:
 def _malformed(part: str) -> UsageError:
     return UsageError(
         "--dp is not a list of privacy settings",
-        expected="epsilon=8 or epsilon=8,delta=1e-5,clip=1, each once",
+        expected="epsilon=8 or epsilon=8,delta=1e-5,clip=0.1, each once",
         found=part.strip()[:80] or "nothing between two commas",
         fix="docs/private-training.md says what each does",
     )

@@ -39,7 +39,8 @@ class Secret:
 
     def chances(self, step: int, purpose: str, count: int) -> torch.Tensor:
         """``(count,) float64``, uniform in [0, 1), multiples of 2^-53."""
-        return self._integers(step, purpose, count).double() * 2.0**-_BITS
+        drawn: torch.Tensor = self._integers(step, purpose, count).double() * 2.0**-_BITS
+        return drawn
 
     def normals(self, step: int, purpose: str, count: int, device: str = "cpu") -> torch.Tensor:
         """``(count,) float64`` on a device, standard normal.
@@ -63,7 +64,8 @@ class Secret:
         import torch
 
         raw = torch.frombuffer(bytearray(self._stream(step, purpose, 8 * count)), dtype=torch.int64)
-        return (raw >> (64 - _BITS)) & (2**_BITS - 1)
+        drawn: torch.Tensor = (raw >> (64 - _BITS)) & (2**_BITS - 1)
+        return drawn
 
     def _stream(self, step: int, purpose: str, count: int) -> bytes:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes

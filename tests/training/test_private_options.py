@@ -22,7 +22,7 @@ def test_delta_has_a_usual_value_and_clip_that_of_the_configuration() -> None:
 def test_other_texts_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_dp(text)
-    assert "epsilon=8,delta=1e-5,clip=1" in str(refused.value)
+    assert "epsilon=8,delta=1e-5,clip=0.1" in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["delta=1e-5", "epsilon=0", "epsilon=-1"])

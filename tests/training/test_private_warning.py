@@ -101,7 +101,7 @@ def test_train_warns_before_it_starts_and_says_after_what_was_spent(
     facts = json.loads(printed)
     assert facts["losses"] is None
     assert 7.9 < facts["privacy"]["spent"] <= 8
-    assert (facts["privacy"]["delta"], facts["privacy"]["clip"]) == (1e-5, 1.0)
+    assert (facts["privacy"]["delta"], facts["privacy"]["clip"]) == (1e-5, 0.1)
 
 
 @pytest.mark.parametrize(
