@@ -34,11 +34,11 @@ def drawing(config: TrainConfig, device: str) -> AbstractContextManager[Any]:
     return torch.autocast(device, dtype=torch.bfloat16, enabled=config.precision != "fp32")
 
 
-def hold_in_precision(denoiser: torch.nn.Module, config: TrainConfig) -> None:
+def hold_in_precision(denoiser: torch.nn.Module, config: TrainConfig, device: str) -> None:
     """Keeps the weights of a frozen denoiser's linear layers and convolutions in the type they are multiplied in.
 
     That is half the memory, and the same bits: `computing` would convert exactly these weights at every use. Everything
-    else, such as normalisation, stays in float32.
+    else, such as normalisation, stays in float32. On CUDA convolutions get the layout that tensor cores take.
     """
     import torch
 
@@ -46,8 +46,20 @@ def hold_in_precision(denoiser: torch.nn.Module, config: TrainConfig) -> None:
         return
     half = torch.float16 if config.precision == "fp16" else torch.bfloat16
     for module in denoiser.modules():
-        if type(module) in (torch.nn.Linear, torch.nn.Conv2d):
+        if type(module) is torch.nn.Linear:
             module.to(half)
+        elif type(module) is torch.nn.Conv2d:
+            module.to(half, memory_format=torch.channels_last if device == "cuda" else torch.preserve_format)
+
+
+def spare_conversions(denoiser: torch.nn.Module, config: TrainConfig) -> None:
+    """Keeps PEFT from converting every input of a LoRA layer to float32, which `computing` then converts back."""
+    from peft.tuners.lora import LoraLayer
+
+    if config.precision != "fp32":
+        for module in denoiser.modules():
+            if isinstance(module, LoraLayer):
+                module.cast_input_dtype_enabled = False
 
 
 def loss_scaler(config: TrainConfig, device: str) -> torch.amp.GradScaler | None:

@@ -20,7 +20,7 @@ from training.families.protocol import Family
 from training.latent_store import Latents
 from training.layers import add_adapter, trains_text
 from training.optimisers import build_optimiser
-from training.precision import hold_in_precision, loss_scaler
+from training.precision import hold_in_precision, loss_scaler, spare_conversions
 from training.processes import ALONE, RESTORE, Ranks
 from training.quantised import quantise
 from training.replay_stack import code_digest
@@ -85,9 +85,10 @@ def set_up(
     family = open_family(base, device, config)
     cache = build_cache(family, manifest, config, spill, progress, kept)
     quantise(family.denoiser, config, device)
-    hold_in_precision(family.denoiser, config)
+    hold_in_precision(family.denoiser, config, device)
     place_for_training(family, embeds_text=trains_text(config))
     parameters = add_adapter(family, config)
+    spare_conversions(family.denoiser, config)
     compile_denoiser(family.denoiser, config, device)
     optimiser = build_optimiser(parameters, config, device)
     average = Average.of(parameters, config.ema_decay) if config.ema_decay else None
@@ -140,7 +141,8 @@ def torch_settings(config: TrainConfig, device: str, threads: int = 0) -> Iterat
     count = threads or config.threads or (1 if config.deterministic else max(1, before // config.processes))
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
         torch.set_num_threads(count)
-        cudnn.deterministic, cudnn.benchmark = True, False
+        # Where bits need not come again, cuDNN may look for its fastest way.
+        cudnn.deterministic, cudnn.benchmark = config.deterministic, not config.deterministic
         if config.deterministic:
             os.environ.setdefault(*_WORKSPACE)
             torch.use_deterministic_algorithms(True)

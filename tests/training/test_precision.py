@@ -68,6 +68,7 @@ def test_a_base_held_in_half_precision_gives_the_bits_of_one_that_is_converted_a
     for hold in (True, False):
         if not hold:
             monkeypatch.setattr(setting_up, "hold_in_precision", lambda *_: None)
+            monkeypatch.setattr(setting_up, "spare_conversions", lambda *_: None)
         made = set_up(manifest, base, config, "cpu", tmp_path, lambda *_: None)
         taken = compute_gradients(made, 0)
         gradients.append((taken.loss, {name: p.grad for name, p in made.parameters.items()}))
