@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from tests.training.federated.parties import SIZES, Party
 from tests.training.federated.world import World
 from training.federated.addresses import Reaching
 from training.federated.client_link import stay_connected
-from training.federated.errors import FederationUnavailable, ServerRefused
+from training.federated.errors import FederationUnavailable
 
 CONFIG = """
 steps = 4
@@ -132,24 +131,8 @@ def test_three_parties_train_one_adapter_without_seeing_each_others_updates(
         assert not (party.home.path / "flower").exists()
 
 
-@pytest.mark.parametrize(
-    ("ends", "kind", "reason"),
-    [
-        (signal.SIGKILL, FederationUnavailable, "cannot be reached or went away"),
-        (signal.SIGINT, ServerRefused, "the training was stopped at the server"),
-    ],
-    ids=["killed", "stopped"],
-)
-def test_contributors_end_by_themselves_when_the_server_does(
-    world: World,
-    contributors: Sequence[Party],
-    server: Party,
-    sd1_base: BaseModel,
-    roots: list[str],
-    tmp_path: Path,
-    ends: signal.Signals,
-    kind: type[Exception],
-    reason: str,
+def test_contributors_end_by_themselves_when_the_server_dies(
+    world: World, contributors: Sequence[Party], server: Party, sd1_base: BaseModel, roots: list[str], tmp_path: Path
 ) -> None:
     with serving(server, sd1_base, roots, tmp_path) as (process, address), ThreadPoolExecutor(1) as pool:
         contribution = world.contribution(contributors[0])
@@ -157,12 +140,8 @@ def test_contributors_end_by_themselves_when_the_server_does(
         waiting = pool.submit(stay_connected, reaching, contribution, lambda: False, float(SECONDS))
         assert process.stderr is not None
         assert "takes part with 2 pictures" in process.stderr.readline()
-        process.send_signal(ends)
+        process.kill()
         error = waiting.exception(timeout=SECONDS)
-        _, notes = process.communicate(timeout=SECONDS)
-    assert isinstance(error, kind)
-    assert reason in str(error)
-    assert process.returncode == (130 if ends is signal.SIGINT else -ends)
-    assert ("stopped; nothing was released" in notes) == (ends is signal.SIGINT)
-    assert "Traceback" not in notes
+    assert isinstance(error, FederationUnavailable)
+    assert f"the server at {address} cannot be reached or went away" in str(error)
     assert not (tmp_path / "shared").exists()

@@ -43,6 +43,7 @@ from training.federated.errors import (
     ContributionRefused,
     ContributorLost,
     FederationError,
+    FederationInterrupted,
     FederationUnavailable,
     ServerRefused,
 )
@@ -469,6 +470,25 @@ def test_a_contributor_that_vanishes_is_named_and_the_others_are_told(
 
 def _gone(weights: list[bytes], values: Any) -> Any:
     raise StopIteration
+
+
+@pytest.mark.parametrize("when", ["takes part", "round 1/2"])
+def test_a_server_that_is_stopped_tells_its_contributors(
+    world: World, contributors: Sequence[Party], when: str
+) -> None:
+    class Pressed(list[str]):
+        """Ctrl-C while something is noted."""
+
+        def append(self, note: str) -> None:
+            if when in note:
+                raise KeyboardInterrupt
+
+    world.notes = Pressed()
+    with pytest.raises(FederationInterrupted, match="nothing was released") as stopped:
+        world.run(terms(False), _all(world, contributors[:1] if when == "takes part" else contributors))
+    assert stopped.value.exit_code == 130
+    assert "the training was stopped at the server" in str(world.ended["Ada"])
+    assert not (world.folder / "release").exists()
 
 
 def test_by_tls_only_who_knows_the_servers_root_talks_to_it(
