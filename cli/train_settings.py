@@ -26,6 +26,7 @@ def chosen_settings(
     from provenance.base import STARTER
     from training.config import TrainConfig, read_settings
     from training.presets import preset_settings, starter_config, told
+    from training.private_options import as_private
     from training.setup import device_of
 
     further = {**({"trigger": trigger} if trigger else {}), **(options or {})}
@@ -36,8 +37,10 @@ def chosen_settings(
         settings = preset_settings(preset, base, captions, trigger=trigger or "", device=device)
     elif config is None and base.id == STARTER:
         settings = starter_config(base).to_dict()
-    if config is not None:
-        settings |= read_settings(config)
+    file = {} if config is None else read_settings(config)
+    if (file | further).get("dp_epsilon"):
+        settings = as_private(settings)
+    settings |= file
     made = TrainConfig.from_dict(settings | further, str(config or "the settings"))
     if preset is not None:
         note(told(preset, made, len(manifest.records)))

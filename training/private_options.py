@@ -7,6 +7,8 @@ from provenance.errors import UsageError
 
 USUAL_DELTA = 1e-5
 _SETTINGS = ("epsilon", "delta", "clip")
+# What presets choose and a private training cannot have.
+_GIVEN_UP = ("gradient_checkpointing", "patience", "prior_count", "prior_prompts", "validation_share")
 
 
 def parse_dp(text: str) -> Json:
@@ -33,6 +35,11 @@ def parse_dp(text: str) -> Json:
             fix="a smaller epsilon protects more",
         )
     return settings
+
+
+def as_private(settings: Json) -> Json:
+    """A preset's settings without those that a private training gives up."""
+    return {name: value for name, value in settings.items() if name not in _GIVEN_UP}
 
 
 def _malformed(part: str) -> UsageError:

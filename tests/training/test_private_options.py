@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from provenance.base import BaseModel
 from provenance.errors import UsageError
-from training.private_options import parse_dp
+from training.config import TrainConfig
+from training.presets import PRESETS, preset_settings
+from training.private_options import as_private, parse_dp
 
 
 def test_epsilon_delta_and_clip_become_settings() -> None:
@@ -29,3 +34,13 @@ def test_other_texts_are_refused_with_an_example(text: str) -> None:
 def test_no_epsilon_is_no_privacy(text: str) -> None:
     with pytest.raises(UsageError, match="needs an epsilon above 0"):
         parse_dp(text)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "sd3"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_private(preset: str, family: str) -> None:
+    base = BaseModel("local:base", Path("base"), family, "0" * 64)
+    captions = [f"a w0rd dog, number {number}" for number in range(40)]
+    settings = preset_settings(preset, base, captions, trigger="w0rd")
+    config = TrainConfig.from_dict(as_private(settings) | parse_dp("epsilon=8"))
+    assert (config.rank, config.trigger) == (settings["rank"], "w0rd")
