@@ -14,9 +14,21 @@ from typing import Any
 import yaml
 
 from provenance.adapter import AdapterManifest
-from provenance.card_sections import audits, figures, further, limits, replay, screening, training, training_data
+from provenance.card_sections import (
+    audits,
+    figures,
+    further,
+    limits,
+    privacy,
+    replay,
+    screening,
+    settings,
+    training,
+    training_data,
+)
 from provenance.card_text import code, escaped, table
 from provenance.evaluation import SignedEvaluation, attached_evaluation
+from provenance.trigger import is_learned
 
 HUB_BASE = re.compile(r"hf:([\w.-]+/[\w.-]+)@.+")
 METRICS = ("fid", "kid", "cmmd", "clip_score")
@@ -62,6 +74,7 @@ def model_card(source: CardSource) -> str:
         *_section("Figures", figures(source.figures)),
         *_section("Audits", audits(made.predicate)),
         *_section("Screening", screening(made.predicate)),
+        *_section("Privacy", privacy(made.predicate)),
         *_section("Replay", replay(made.predicate)),
         *_section("Further statements", further(made.predicate)),
         *_section("Use", [_use(made)]),
@@ -87,6 +100,7 @@ def _front_matter(source: CardSource, name: str) -> dict[str, Any]:
         "library_name": "diffusers",
         "pipeline_tag": "text-to-image",
         "tags": ["lora", "text-to-image", "diffusers", "prov", "signed-provenance"],
+        **({"instance_prompt": trigger} if (trigger := settings(made.predicate).get("trigger")) else {}),
         "datasets": [_slug(_dataset_name(made), made.dataset_digest)],
     }
     if (signed := source.figures) is not None:
@@ -150,6 +164,12 @@ def _slug(name: str, digest: str) -> str:
 
 
 def _use(made: AdapterManifest) -> str:
+    config = settings(made.predicate)
+    if config.get("kind") in ("loha", "lokr") or is_learned(str(config.get("trigger", ""))):
+        return (
+            "`prov generate PROMPT --model RELEASE` draws with it, and screens, watermarks, signs and records what it"
+            " draws. diffusers alone does not load all of an adapter of this kind."
+        )
     hub = HUB_BASE.fullmatch(made.base_id)
     base = hub.group(1) if hub else "FOLDER OF THE BASE"
     return "\n".join(

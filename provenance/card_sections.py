@@ -14,20 +14,43 @@ from provenance.evaluation import SignedEvaluation
 from provenance.manifest import DatasetManifest
 
 HOLDERS_SHOWN = 20
-TOLD_APART = ("losses", "hardware", "resources", "screening", "replay", EVALUATION)
-FIRST_SETTINGS = ("steps", "batch_size", "accumulate", "learning_rate", "rank", "alpha", "targets", "precision", "seed")
+PRIVACY = "privacy"
+TOLD_APART = ("losses", "validation", "hardware", "resources", "screening", "replay", PRIVACY, EVALUATION)
+FIRST_SETTINGS = (
+    "kind",
+    "trigger",
+    "steps",
+    "batch_size",
+    "accumulate",
+    "learning_rate",
+    "rank",
+    "alpha",
+    "targets",
+    "precision",
+    "seed",
+)
 
 
 def training_data(made: AdapterManifest) -> list[str]:
     """What it was trained on, under which licences, and with whose consent."""
     if made.dataset is None:
         return [f"The dataset with digest {code(made.dataset_digest)}, whose records are not in this release."]
-    return [
+    told = [
         f"{len(made.dataset.records)} pictures of *{escaped(made.dataset.name)}*, digest"
         f" {code(made.dataset_digest)}, signed by {escaped(made.dataset.issuer.name)}.",
         _rights(made.dataset),
         _holders(made.dataset),
     ]
+    if made.contributors:
+        rows = [
+            (escaped(each.issuer.name), f"{len(each.records)}", code(each.digest), ", ".join(map(code, each.licences)))
+            for each in made.contributors
+        ]
+        told += [
+            "Trained by several contributors, whose pictures stayed with them:",
+            table(("contributor", "pictures", "dataset", "licences"), rows),
+        ]
+    return told
 
 
 def _rights(dataset: DatasetManifest) -> str:
@@ -50,20 +73,27 @@ def _holders(dataset: DatasetManifest) -> str:
     return f"Rights holders: {named}{more}."
 
 
+def settings(predicate: Json) -> Json:
+    """The training's settings; empty when the attestation has none."""
+    match predicate:
+        case {"buildDefinition": {"externalParameters": {"config": dict(config)}}}:
+            return config
+    return {}
+
+
 def training(predicate: Json) -> list[str]:
     """The settings, the losses and what it ran on."""
     told = []
-    match predicate:
-        case {"buildDefinition": {"externalParameters": {"config": dict(config)}}}:
-            first = {name: config[name] for name in FIRST_SETTINGS if name in config}
-            told += [
-                table(("setting", "value"), [(code(name), code(value)) for name, value in first.items()]),
-                "Every setting, as it was hashed into the attestation:",
-                block(config),
-            ]
-    for name, title in (("losses", "Losses"), ("hardware", "Hardware"), ("resources", "Resources")):
+    if config := settings(predicate):
+        first = {name: config[name] for name in FIRST_SETTINGS if name in config}
+        told += [
+            table(("setting", "value"), [(code(name), code(value)) for name, value in first.items()]),
+            "Every setting, as it was hashed into the attestation:",
+            block(config),
+        ]
+    for name in ("losses", "validation", "hardware", "resources"):
         for entry in _named(predicate, name):
-            told.append(f"{title}: {_values(entry)}.")
+            told.append(f"{name.capitalize()}: {_values(entry)}.")
     return told
 
 
@@ -145,7 +175,22 @@ def replay(predicate: Json) -> list[str]:
                     " `prov train DATASET --replay RELEASE` executes segments again and compares; that somebody did is"
                     " not part of the attestation."
                 ]
+    if _named(predicate, PRIVACY):
+        return ["A private training withholds its replay chain: its links would tell of single pictures."]
     return ["The attestation carries no replay chain: how the weights came about cannot be executed again."]
+
+
+def privacy(predicate: Json) -> list[str]:
+    """What was spent of a privacy budget, as the accountant has it."""
+    return [
+        part
+        for entry in _named(predicate, PRIVACY)
+        for part in (
+            f"Trained with differential privacy: epsilon {code(entry.get('epsilon'))} at delta"
+            f" {code(entry.get('delta'))}, for {escaped(str(entry.get('unit', 'one item')))}.",
+            block(entry),
+        )
+    ]
 
 
 def further(predicate: Json) -> list[str]:
@@ -168,7 +213,7 @@ def limits(signed: SignedEvaluation | None) -> list[str]:
         " `prov model show TOKEN`.",
     ]
     if signed is not None:
-        points += [escaped(warning[:1].upper() + warning[1:]) + "." for warning in signed.evaluation.warnings]
+        points += [f"{warning[:1].upper()}{warning[1:]}." for warning in signed.evaluation.warnings]
         points.append("FID, KID and CMMD compare sets of pictures; they say nothing of a single one, nor of safety.")
     return ["\n".join(f"- {point}" for point in points)]
 

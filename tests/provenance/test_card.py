@@ -85,10 +85,33 @@ def test_figures_of_the_attestation_are_shown_where_there_are_no_others(
 def test_further_statements_of_an_attestation_are_shown_as_they_stand(
     made: AdapterManifest, tmp_path: Path, issuer: Issuer, home: Home
 ) -> None:
-    privacy = {"name": "privacy", "digest": {"sha256": "9" * 64}, "annotations": {"epsilon": 3.5}}
+    other = {"name": "weather", "digest": {"sha256": "9" * 64}, "annotations": {"rain": 3.5}}
+    told = add_byproduct(tmp_path / "release", other, weights=made.weights_digest, issuer=issuer, home=home)
+    text = model_card(CardSource(told, None))
+    assert text.index("## Further statements") < text.index('"rain": 3.5')
+
+
+def test_a_private_training_says_what_it_spent_and_why_it_has_no_chain(
+    made: AdapterManifest, tmp_path: Path, issuer: Issuer, home: Home
+) -> None:
+    spent = {"epsilon": 3.5, "delta": 1e-5, "unit": "one item of the dataset"}
+    privacy = {"name": "privacy", "digest": {"sha256": "9" * 64}, "annotations": spent}
     told = add_byproduct(tmp_path / "release", privacy, weights=made.weights_digest, issuer=issuer, home=home)
     text = model_card(CardSource(told, None))
-    assert text.index("## Further statements") < text.index('"epsilon": 3.5')
+    assert "epsilon `3.5` at delta `1e-05`, for one item of the dataset" in text
+    assert "withholds its replay chain" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "loads"), [({"kind": "lora"}, True), ({"kind": "lokr"}, False), ({"trigger": "<dove>"}, False)]
+)
+def test_an_adapter_that_diffusers_alone_cannot_load_is_not_said_to_load_there(
+    config: dict[str, str], loads: bool, made: AdapterManifest
+) -> None:
+    build = {**made.predicate["buildDefinition"], "externalParameters": {"config": config}}
+    text = model_card(CardSource(replace(made, predicate={**made.predicate, "buildDefinition": build}), None))
+    assert ("load_lora_weights" in text) == loads
+    assert ModelCard(text).data.get("instance_prompt") == config.get("trigger")
 
 
 def test_names_cannot_become_markup(made: AdapterManifest, signed: SignedEvaluation) -> None:
