@@ -75,6 +75,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "patience": {"validation_share": 0.1},
     "processes": {"accumulate": 2},
     "trigger_initial": {"trigger": "<rocket>"},
+    "validate_every": {"replay_every": 1},
     "trigger_vectors": {"trigger": "<rocket>"},
     "views": {"flip": True},
 }
