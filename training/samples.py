@@ -8,6 +8,7 @@ from training.compiled import uncompiled
 from training.draws import generator
 from training.families.opening import at_work, drawing_pipeline
 from training.precision import drawing
+from training.tags import with_trigger
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def sample_prompts(config: TrainConfig, captions: list[str]) -> tuple[str, ...]:
-    """The configured prompts, or captions of the dataset, evenly picked from all distinct ones.
+    """The configured prompts, or captions of the dataset, evenly picked from all distinct ones, with the trigger.
 
     Of a private training no captions: they are released beside the samples, and belong to the pictures.
     """
     if config.sample_prompts or config.dp_epsilon:
         return config.sample_prompts
-    distinct = sorted({caption for caption in captions if caption})
+    distinct = sorted({with_trigger(caption, config.trigger) for caption in captions if caption})
     count = min(config.sample_count, len(distinct))
     return tuple(distinct[i * len(distinct) // count] for i in range(count))
 

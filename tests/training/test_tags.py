@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from training.config import TrainConfig
+from training.samples import sample_prompts
 from training.tags import arrange_captions, caption_forms, with_trigger
 
 TAGS = "cat, red hat, sitting, night, window"
@@ -62,3 +63,8 @@ def test_every_caption_has_its_rows_and_the_last_row_is_none() -> None:
     assert captions.of_item[1] == captions.of_item[2] == (captions.rows.index("b"),)
     assert {captions.rows[row] for row in captions.of_item[0]} == {"one, two, three", "one, three, two"}
     assert [captions.rows[row] for row in captions.of_prior] == ["a cat", "a dog"]
+
+
+def test_samples_are_drawn_under_captions_with_the_trigger() -> None:
+    config = TrainConfig(trigger="sks", sample_count=2)
+    assert sample_prompts(config, ["a cat", "a sks dog", "a cat"]) == ("a sks dog", "sks, a cat")
