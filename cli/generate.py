@@ -48,6 +48,7 @@ def command(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the model first; pays off from hundreds on.")
     ] = False,
+    on: Annotated[str | None, typer.Option(help="ray: sample with Ray Data, here or where RAY_ADDRESS says.")] = None,
     account: Annotated[str | None, typer.Option("--as", envvar="PROV_ACCOUNT", help="Account that generates.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -97,7 +98,7 @@ def command(
             progress=progress("drawing"),
             resumable=prompts is not None,
             resume=resume,
-            means=Means(batch_size, precision, compiled),
+            means=Means(batch_size, precision, compiled, on),
         )
         for path in issued.missing:
             note(f"on record since before the run stopped, but not here: {path}; it is not drawn again")

@@ -6,20 +6,21 @@ What comes after sampling (``generation.finishing``) is done to one batch while 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from generation.ahead import drawn_ahead
-from generation.easel import Easel, canvas_for, planned
+from generation.easel import Pictures, Plan, planned
 from generation.finishing import HANDS, Finisher, Writer
 from generation.issue import Blocked, Issue, Issued
 from generation.licence import require_licence, require_quota
-from generation.loading import drawing_device, editing_pipeline, load_pipeline
+from generation.loading import drawing_device, load_pipeline
 from generation.making import Teller
 from generation.means import Means
+from generation.recipe import Recipe
 from generation.request import GenerationRequest
 from generation.run_state import RunState, request_digest
 from generation.sampling import sample, usual_guidance
@@ -29,7 +30,7 @@ from generation.serials import Serials
 from generation.source import Source, open_source
 from generation.stream import open_stream, origin_of
 from generation.subject import Subject, open_subject
-from generation.video import VideoEasel, frame_by_frame, frames_of, require_words_or_none, videos
+from generation.video import frame_by_frame, frames_of, require_words_or_none, videos
 from generation.wanted import batches
 from provenance.home import Home
 from provenance.identity import load_issuer
@@ -98,7 +99,7 @@ def generate(
 
         issuer = load_issuer(home, passphrase)
         subject = subject.unsealed(home, reader, account, passphrase)
-        easel = _easel(request, subject, source, means)
+        draw = _drawer(_recipe(request, subject, source, means))
         teller = Teller(request, subject, key, decisions, given, frames)
         run.begin(first_seed)
         with Journal.of_home(home) as journal:
@@ -108,7 +109,7 @@ def generate(
                 finisher = Finisher(content_filter, writer, run, log, key, serials, hands)
                 together = batches(left, means.batch_size) if frames is None else videos(left, frames)
                 plans = planned(together, serials, writer.origin)
-                with closing(drawn_ahead(plans, easel.draw)) as drawings:
+                with closing(draw(plans)) as drawings:
                     for plan, pictures in drawings:
                         for index, issued in finisher.finish(plan, pictures):
                             if issued is not None:
@@ -124,17 +125,31 @@ def _issue(images: dict[int, Issued], run: RunState) -> Issue:
     return Issue(tuple(written), tuple(run.blocked[index] for index in sorted(run.blocked)), missing)
 
 
-def _easel(request: GenerationRequest, subject: Subject, source: Source | None, means: Means) -> Easel | VideoEasel:
-    pipeline = load_pipeline(subject.base, subject.adapter, request.scheduler, request.adapter_scale, means)
+def _recipe(request: GenerationRequest, subject: Subject, source: Source | None, means: Means) -> Recipe:
+    scheduler = request.scheduler or usual_scheduler(subject.base.family)
     # A sampler that draws fresh noise at every step leaves no trace of what it began with: nothing is put there.
-    plain = request.plain_noise or SCHEDULERS[request.scheduler or ""].stochastic
-    scale = subject.base.output_scale
-    if source is None:
-        return Easel(pipeline, sample, scale, marks_noise=not plain)
-    canvas = canvas_for(pipeline, source, scale)
-    if request.wordless:
-        return VideoEasel(pipeline, canvas)
-    return Easel(editing_pipeline(pipeline, source.mask is not None), sample, scale, canvas, request.redrawn)
+    plain = request.plain_noise or SCHEDULERS[scheduler].stochastic
+    return Recipe(
+        subject.base,
+        subject.adapter,
+        scheduler,
+        request.adapter_scale,
+        means,
+        marks_noise=not plain,
+        source=source,
+        strength=None if source is None else request.redrawn,
+        wordless=request.wordless,
+    )
+
+
+def _drawer(recipe: Recipe) -> Callable[[Iterable[Plan]], Generator[tuple[Plan, Pictures], None, None]]:
+    """What turns plans into pictures; here it is loaded before anything is begun, elsewhere once it is needed."""
+    if recipe.means.on == "ray":
+        from generation.on_ray import drawn_on_ray
+
+        return lambda plans: drawn_on_ray(plans, recipe)
+    easel = recipe.easel(load_pipeline, sample)
+    return lambda plans: drawn_ahead(plans, easel.draw)
 
 
 def _open_policy(request: GenerationRequest, home: Home, subject: Subject) -> Policy:

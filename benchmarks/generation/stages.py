@@ -47,7 +47,7 @@ class Stages:
     @property
     def total(self) -> float:
         """All of them, one after the other."""
-        return sum(asdict(self).values())
+        return float(sum(asdict(self).values()))
 
 
 @dataclass(frozen=True)

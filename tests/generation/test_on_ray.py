@@ -1,0 +1,136 @@
+"""Drawing on Ray gives the very pictures that this process would draw; what lies about there is ciphertext."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import generation.finishing
+from generation.adapters import Adapter
+from generation.easel import Plan
+from generation.errors import GenerationError, SamplingFailed
+from generation.means import Means
+from generation.on_ray import Envelope, cluster, drawn_on_ray
+from generation.order import generate
+from generation.recipe import Recipe
+from generation.request import GenerationRequest
+from generation.wanted import Ask
+from provenance.base import resolve_base
+from provenance.errors import UsageError
+from provenance.home import Home
+from provenance.setup import set_up
+from tests.generation.test_run_state import records, stopping_after
+
+PROMPTS = ("a red fish", "a blue fish", "a green fish", "a white fish", "a black fish")
+# Ray Data's own settings set what Ray Data itself calls deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*", "ignore::FutureWarning:ray.*")
+
+REQUEST = GenerationRequest(PROMPTS, seed=5, steps=1)
+ON_RAY = Means(batch_size=2, on="ray")
+WEIGHTS = bytes(range(256)) * 64
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return set_up(tmp_path_factory.mktemp("home") / "home", name="Test Studio").home
+
+
+@pytest.fixture(scope="module")
+def _ray() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "OMP_NUM_THREADS"):
+            patch.setenv(name, "")
+            patch.delenv(name)
+        with cluster(cores=2):
+            yield
+
+
+def recipe() -> Recipe:
+    return Recipe(resolve_base("starter"), None, "dpmsolver++", 1.0, ON_RAY, marks_noise=True)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+@pytest.mark.usefixtures("_ray")
+def test_pictures_are_those_of_this_process_and_a_stopped_run_goes_on_here(home: Home, tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        shutil.copytree(home.path, tmp_path / name)
+    here, there = Home.open(tmp_path / "here"), Home.open(tmp_path / "there")
+    expected = generate(REQUEST, home=here, out=tmp_path / "drawn-here", means=Means(batch_size=2))
+    out = tmp_path / "drawn-there"
+    with pytest.MonkeyPatch.context() as patch:
+        stop = stopping_after(3, generation.finishing.deliver_image)
+        patch.setattr(generation.finishing, "deliver_image", stop)
+        with pytest.raises(KeyboardInterrupt):
+            generate(REQUEST, home=there, out=out, resumable=True, means=ON_RAY)
+    before = [record.serial for record in records(there)]
+    assert before == [0, 1, 2]
+    issue = generate(REQUEST, home=there, out=out, resumable=True, resume=True)
+    assert [image.record.parameters["seed"] for image in issue.images] == [5, 6, 7, 8, 9]
+    for image, other in list(zip(issue.images, expected.images, strict=True))[:3]:
+        assert image.record.payload == other.record.payload
+        assert np.abs(pixels(image.path) - pixels(other.path)).max() <= 2
+    assert len(records(there)) == len(PROMPTS)
+
+
+@pytest.mark.usefixtures("_ray")
+def test_what_an_actor_meets_is_told_here() -> None:
+    base = replace(resolve_base("starter"), digest="00" * 32)
+    plan = Plan((Ask(0, "a fish", None, 1, 1, 3.0),), (0,), (0,))
+    with pytest.raises(SamplingFailed, match="other files of the base"):
+        list(drawn_on_ray([plan], replace(recipe(), base=base)))
+
+
+def test_nothing_in_clear_is_handed_to_ray() -> None:
+    envelope = Envelope(bytes(32))
+    sealed = envelope.seal(replace(recipe(), adapter=Adapter(WEIGHTS)))
+    assert WEIGHTS[:64] not in sealed
+    assert b"starter" not in sealed
+    assert envelope.open(sealed).adapter.weights == WEIGHTS
+    assert sealed != envelope.seal(replace(recipe(), adapter=Adapter(WEIGHTS)))
+
+
+@pytest.mark.parametrize("at", [0, 11, 12, -1])
+def test_what_came_back_changed_is_refused(at: int) -> None:
+    sealed = bytearray(Envelope(bytes(32)).seal(PROMPTS))
+    sealed[at] ^= 1
+    with pytest.raises(GenerationError, match="not what was sent"):
+        Envelope(bytes(32)).open(bytes(sealed))
+
+
+def test_without_ray_the_refusal_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    wanted = recipe()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="Ray is not installed") as refusal:
+        list(drawn_on_ray([], wanted))
+    assert "prov[ray]" in str(refusal.value)
+
+
+def test_a_ray_that_would_let_strangers_in_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NotRunning:
+        @staticmethod
+        def is_initialized() -> bool:
+            return False
+
+    monkeypatch.setitem(sys.modules, "ray", NotRunning)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UsageError, match="keep strangers out"), cluster():
+        pass
+
+
+def test_only_known_places_can_be_drawn_on() -> None:
+    with pytest.raises(UsageError, match="nothing can be drawn on 'mars'"):
+        Means(on="mars")
