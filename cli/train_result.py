@@ -57,7 +57,7 @@ def _told_validation(validation: Json, settings: TrainConfig) -> str:
     if stopped < settings.steps:
         told += f", stopped after step {stopped}: no better in {settings.patience} validations"
     if overfits is not None:
-        told += "; from there on it learned pictures by heart"
+        told += "; from there on only what it was shown got better"
     if settings.patience:
         return f"{told}; the weights of step {best} are released"
     return f"{told}; with `patience` they would be released" if best < stopped else told

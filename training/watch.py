@@ -16,6 +16,8 @@ from provenance.canonical import Json
 from provenance.errors import FormatError
 
 NAME = "validation"
+# Less than this is how much a validation loss moves from one to the next anyway.
+RISEN = 0.02
 MAX_POINTS = 1_000_000
 
 
@@ -69,15 +71,16 @@ class Watch:
 def overfitting_from(watch: Watch, losses: Sequence[float]) -> int | None:
     """The step from which on training got better and validation worse, to the end; None when it did not.
 
-    Two validations after the least one must be worse, and the mean training loss since then less than over as many
-    steps before.
+    At least two validations since the least one must be worse by ``RISEN`` on average, and the mean training loss since
+    then less than over as many steps before.
     """
     best = watch.best
     if best is None or watch.since_best < 2:
         return None
     least, last = best[0], watch.points[-1][0]
+    since = fmean(loss for step, loss in watch.points if step > least)
     before, after = losses[max(0, 2 * least - last) : least], losses[least:last]
-    return least if fmean(after) < fmean(before) else None
+    return least if since > best[1] * (1 + RISEN) and fmean(after) < fmean(before) else None
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def test_overfitting_is_training_that_falls_while_what_is_held_out_rises() -> No
     assert overfitting_from(Watch().after(20, 0.5).after(40, 0.4).after(60, 0.3), falling) is None
     assert overfitting_from(rising.until(40), falling) is None
     assert overfitting_from(Watch(), falling) is None
+    assert overfitting_from(Watch().after(20, 0.5).after(40, 0.504).after(60, 0.509), falling) is None
 
 
 def test_a_training_that_gets_worse_ends_early_and_releases_its_best_state(run: Train, tmp_path: Path) -> None:
