@@ -96,7 +96,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """A contributor's word to take part in a plan with a dataset of ``items`` pictures, and how that was screened."""
+    """A contributor's word to take part in a plan with a dataset of ``items`` pictures, and how that was screened.
+
+    ``privacy`` is the privacy that it keeps to in a differentially private training, else None.
+    """
 
     created: str
     plan: str
@@ -105,6 +108,7 @@ class Enrolment:
     base: str
     config: str
     screening: Json
+    privacy: Json | None
 
     def to_statement(self) -> Statement:
         """The statement that the contributor signs."""
@@ -115,6 +119,7 @@ class Enrolment:
             "base": self.base,
             "config": self.config,
             "screening": self.screening,
+            "privacy": self.privacy,
         }
         return Statement({"dataset": self.dataset}, ENROLMENT_TYPE, predicate)
 
@@ -130,15 +135,16 @@ class Enrolment:
                     "base": base,
                     "config": config,
                     "screening": dict(screening),
+                    "privacy": dict() | None as privacy,
                 },
                 {"dataset": dataset},
             ) if (
-                len(statement.predicate) == 6
+                len(statement.predicate) == 7
                 and len(statement.subjects) == 1
                 and items > 0
                 and all(map(is_digest, (plan, base, config)))
             ):
-                return cls(created, plan, dataset, items, base, config, screening)
+                return cls(created, plan, dataset, items, base, config, screening, privacy)
         raise FormatError(f"{what} is not an enrolment", expected=ENROLMENT_TYPE)
 
 

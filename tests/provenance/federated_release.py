@@ -36,6 +36,7 @@ def enrolment(signed_plan: Signed, dataset: DatasetManifest, **changes: Any) -> 
         "base": BASE,
         "config": CONFIG,
         "screening": {"by": "maker"},
+        "privacy": None,
     }
     return Enrolment(**(usual | changes))
 

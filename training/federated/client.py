@@ -34,6 +34,7 @@ from training.federated.wire import (
     texts_to_bytes,
     whole_number,
 )
+from training.private_accounting import stated_privacy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,6 +126,7 @@ class Contribution:
             base=plan.base,
             config=plan.config_digest,
             screening=screening,
+            privacy=stated_privacy(config, len(self.manifest.records)) if config.dp_epsilon else None,
         )
         own = Signed.by(self.issuer, enrolment.to_statement())
         kept = Kept.of(self.home, signed.digest)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,8 @@ from training.federated.settings import contributor_config
 from training.federated.updates import shapes_of
 from training.loop import apply_gradients, compute_gradients
 from training.optimisers import build_optimiser
+from training.private import private_gradients
+from training.replay_chain import Taken
 from training.setup import Setup, device_of, set_up, torch_settings
 
 if TYPE_CHECKING:
@@ -39,11 +42,14 @@ class Trainer(Protocol):
 class LocalTraining:
     """Training with a new optimiser in each round; ``steps`` of the settings' steps belong to one round.
 
+    ``take`` leaves the gradients of a step in the parameters.
+
     Draws, warmup and learning rate go on from round to round, as in one training.
     """
 
     setup: Setup
     steps: int
+    take: Callable[[int], Taken]
     progress: Callable[[int, int, float], None]
 
     @property
@@ -61,7 +67,7 @@ class LocalTraining:
                 parameter.copy_(weights[name])
         setup = replace(self.setup, optimiser=build_optimiser(parameters, config, self.setup.device))
         for step in range((number - 1) * self.steps, number * self.steps):
-            taken = compute_gradients(setup, step)
+            taken = self.take(step)
             if not math.isfinite(taken.loss):
                 raise LossNotFinite(
                     f"the loss became {taken.loss} at step {step + 1}",
@@ -91,4 +97,6 @@ def local_training(
     device = device_of(own)
     with torch_settings(own, device):
         setup = set_up(manifest, base, own, device, spill, reading)
-        yield LocalTraining(setup, config.steps // rounds, progress)
+        # One secret for all rounds, of which none is trained twice: each step's noise is drawn once.
+        take = private_gradients(setup) if own.dp_epsilon else partial(compute_gradients, setup)
+        yield LocalTraining(setup, config.steps // rounds, take, progress)

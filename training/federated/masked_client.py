@@ -19,7 +19,6 @@ from flwr.supercore.date import now
 from google.protobuf.message import DecodeError
 
 from provenance.canonical import sha256_hex
-from provenance.errors import ProvenanceError
 from provenance.federated.statements import Signed
 from provenance.identity import Issuer
 from provenance.moments import format_moment, utc_now
@@ -77,10 +76,10 @@ class MaskedRound:
         self._guard(stage, content, config)
         # What is ours is looked at above; SecAgg+ takes everything beside its own entries for keys.
         content.pop(RECORD, None)
+        message = _message(content, self.members.own)
+        trained = self._trained(message) if stage == Stage.COLLECT_MASKED_VECTORS else message
         try:
-            reply = secaggplus_mod(_message(content, self.members.own), self._context, self._train)
-        except ProvenanceError:
-            raise
+            reply = secaggplus_mod(message, self._context, lambda message, context: trained)
         except Exception as error:  # SecAgg+ raises whatever its libraries raise on what other parties sent
             raise ServerRefused(
                 f"what the server or another contributor sent for the stage {stage} of the secure aggregation is wrong",
@@ -141,7 +140,7 @@ class MaskedRound:
         )
         return Signed.by(self.issuer, keys.to_statement()).envelope
 
-    def _train(self, message: Message, _: Context) -> Message:
+    def _trained(self, message: Message) -> Message:
         fitins = recorddict_to_fitins(message.content, keep_input=True)
         if len(fitins.parameters.tensors) != 1:
             raise ServerRefused("the server did not send the weights to begin from")

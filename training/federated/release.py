@@ -31,6 +31,7 @@ from provenance.trust import TrustStore
 from training.attestation import BUILDER, Run
 from training.config import TrainConfig
 from training.metadata import adapter_metadata
+from training.private_accounting import PRIVACY
 from training.release import CONFIG_NAME, adapter_files
 from training.replay_stack import code_digest, version, versions
 
@@ -157,9 +158,15 @@ def attest_federated(
                         "screenings": {c.dataset.digest: c.enrolment.screening for c in finished.contributors},
                     },
                 },
+                *([_privacy(finished)] if config.dp_epsilon else []),
             ],
         },
     }
+
+
+def _privacy(finished: Finished) -> Json:
+    privacies = {each.dataset.digest: each.enrolment.privacy for each in finished.contributors}
+    return {"name": PRIVACY, "annotations": {"by": "contributors", "privacies": privacies}}
 
 
 def _dataset(name: str, manifest: DatasetManifest) -> Json:

@@ -62,7 +62,6 @@ def reach(config: TrainConfig, number: int, rounds: int, greatest: float) -> flo
 
 def _excluded(config: TrainConfig) -> dict[str, bool]:
     return {
-        "`dp_epsilon`": config.dp_epsilon > 0,
         "`ema_decay`": config.ema_decay > 0,
         "`patience`": config.patience > 0,
         "`processes`": config.processes > 1,

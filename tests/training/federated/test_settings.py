@@ -21,7 +21,6 @@ from training.federated.settings import contributor_config, reach, require_feder
         ({"replay_snapshots": True}, "replay_snapshots"),
         ({"validation_share": 0.2, "patience": 2}, "patience"),
         ({"trigger": "<dove>"}, "trigger"),
-        ({"dp_epsilon": 3.0, "dp_delta": 1e-3}, "dp_epsilon"),
         ({"optimiser": "prodigy", "learning_rate": 1.0}, "optimiser"),
         ({"optimiser": "adamw-8bit"}, "optimiser"),
         ({"precision": "fp16"}, "precision"),

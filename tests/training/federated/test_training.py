@@ -35,6 +35,7 @@ from provenance.moments import utc_now
 from provenance.trust import TrustStore
 from tests.training.federated.parties import QUICK, ROUNDS, SIZES, Party, make_party
 from tests.training.federated.world import Steady, World
+from training.config import TrainConfig
 from training.federated import client, masked_client
 from training.federated.addresses import Listening, Reaching
 from training.federated.client import Contribution
@@ -117,11 +118,17 @@ def _difference(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tenso
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
+def _quietly(*progress: float) -> None:
+    """Shows no progress."""
+
+
 def _real(world: World, party: Party, spill: Path) -> dict[str, Any]:
     """Real local training in the place of the steady one."""
     stack = ExitStack()
     trainer = stack.enter_context(
-        local_training(party.manifest(), world.base, QUICK, ROUNDS, spill, lambda d, t: None, lambda d, t, loss: None)
+        local_training(
+            party.manifest(), world.base, world.config, ROUNDS, spill, lambda d, t: None, lambda d, t, loss: None
+        )
     )
     return {"trainer": trainer}
 
@@ -182,6 +189,38 @@ def test_the_adapter_tells_who_contributed_what_in_which_round(
             assert (update.commitment is not None) == secure
     assert sha256_hex(adapter.read("config.json")) == QUICK.digest
     assert all(isinstance(ended, dict) and ended["adapter"] == adapter.digest for ended in world.ended.values())
+
+
+def test_each_contributor_keeps_to_the_privacy_that_was_agreed_on_for_its_own_pictures(
+    world: World, contributors: Sequence[Party], tmp_path: Path
+) -> None:
+    private = replace(QUICK, dp_epsilon=8.0, dp_delta=0.05, batch_size=1)
+    own = replace(world, config=private)
+    # One of them trains: Opacus' switches are those of a whole process, and here all share one.
+    adapter = run(own, contributors, terms(True), {"Ada": _real(own, contributors[0], tmp_path)})
+    told = {each["name"]: each["annotations"] for each in adapter.predicate["runDetails"]["byproducts"]}
+    privacies = told["privacy"]["privacies"]
+    for party in contributors:
+        promised = privacies[party.manifest().digest]
+        assert (promised["items"], promised["steps"], promised["epsilon"]) == (SIZES[party.name], 4, 8.0)
+        assert 0 < promised["spent"] <= 8.0
+
+
+def test_a_contributor_that_promises_no_privacy_is_refused_where_all_others_do(
+    world: World, contributors: Sequence[Party], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, spoilt = client.stated_privacy, [True]
+
+    def less(config: TrainConfig, items: int) -> Any:
+        promised = honest(config, items) | ({"epsilon": 80.0} if spoilt else {})
+        spoilt.clear()
+        return promised
+
+    monkeypatch.setattr(client, "stated_privacy", less)
+    own = replace(world, config=replace(QUICK, dp_epsilon=8.0, dp_delta=0.05))
+    own.run(terms(False), _all(own, contributors), before={"less": lambda: own.contribution(contributors[2])})
+    assert own.notes[0].startswith('refused: "Cid"')
+    assert "the enrolment is for another privacy" in own.notes[0]
 
 
 def test_no_picture_reaches_the_server(world: World, contributors: Sequence[Party]) -> None:
