@@ -57,7 +57,7 @@ def test_the_epsilon_spent_is_what_opacus_counts_step_by_step() -> None:
     assert epsilon_spent(plan.sigma, plan.sample_rate, 0, 1e-5) == 0
 
 
-@pytest.mark.parametrize("epsilon", [0.05, 1.0, 8.0, 100.0])
+@pytest.mark.parametrize("epsilon", [0.05, 1.0, 8.0])
 def test_the_noise_is_the_least_that_keeps_the_budget(epsilon: float) -> None:
     plan = plan_privacy(replace(PRIVATE, dp_epsilon=epsilon), 50)
     assert 0.98 * epsilon < plan.spent <= epsilon

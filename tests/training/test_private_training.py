@@ -28,6 +28,7 @@ from training.lora import Progress, train
 from training.private_accounting import epsilon_spent
 from training.private_secret import Secret
 from training.replay_record import read_recorded
+from training.samples import sample_prompts
 
 PRIVATE = TrainConfig(
     steps=4,
@@ -91,9 +92,11 @@ def test_the_attestation_states_the_privacy_and_withholds_what_tells_who_was_dra
     assert not any(record.caption in told or record.sha256 in told for record in manifest.records)
 
 
-def test_samples_of_configured_prompts_are_drawn(run: Train) -> None:
-    adapter = run(replace(PRIVATE, steps=2, sample_prompts=("a bird",)))
-    assert json.loads(adapter.read("samples/prompts.json")) == ["a bird"]
+def test_captions_are_no_prompts_of_samples_and_configured_prompts_are() -> None:
+    captions = ["a red square", "a dot"]
+    assert sample_prompts(PRIVATE, captions) == ()
+    assert sample_prompts(replace(PRIVATE, sample_prompts=("a bird",)), captions) == ("a bird",)
+    assert sample_prompts(replace(PRIVATE, dp_epsilon=0.0), captions) == ("a dot",)
 
 
 def weights(release: Path) -> dict[str, torch.Tensor]:
