@@ -129,7 +129,8 @@ def _sums(rows: NDArray[np.float32], reference: NDArray[np.float32], places: NDA
         drawn = _kernel(some, rows)
         inside = (drawn * (at[:, None] == places)).sum(axis=1)
         by_row.append(np.stack([drawn.sum(axis=1), inside, _kernel(some, reference).sum(axis=1), np.ones(len(some))]))
-    return _Sums(*(np.bincount(places, each) for each in np.concatenate(by_row, axis=1)))
+    by_group = [np.asarray(np.bincount(places, each), np.float64) for each in np.concatenate(by_row, axis=1)]
+    return _Sums(*by_group)
 
 
 def _chunks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
