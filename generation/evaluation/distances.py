@@ -31,7 +31,8 @@ class Kid:
 
     def to_json(self) -> Json:
         """As plain values."""
-        return {"mean": round(self.mean, 8), "std": round(self.std, 8)}
+        # Adding 0 makes a rounded -0 an 0.
+        return {"mean": round(self.mean, 8) + 0.0, "std": round(self.std, 8)}
 
 
 def require_torchmetrics() -> None:
