@@ -110,17 +110,19 @@ def text_alpha(config: TrainConfig) -> float:
 
 
 def _check(parts: list[Adapted], config: TrainConfig) -> None:
-    """Refuses what LoHa and LoKr cannot do: lie beside quantised layers, and drop every row of a small one."""
-    if config.kind not in ("loha", "lokr"):
-        return
+    """Refuses what a kind cannot do: lie beside layers that are quantised, or drop every row of a small layer."""
     faults = []
-    if config.quantise != "none":
+    changes_weights = config.kind in ("loha", "lokr")
+    if changes_weights and config.quantise != "none":
         faults.append(f'`quantise` needs `kind = "lora"` or "dora": {config.kind} needs the layers as they are')
+    # PEFT asks bitsandbytes for the layers as they were, and on a CPU these lose their scales by that.
+    if config.kind == "dora" and config.quantise == "8bit" and parts[0].module.device.type == "cpu":
+        faults.append('`kind = "dora"` with `quantise = "8bit"` needs a GPU: take "4bit"')
     name, rows = min(
         ((name, layer.weight.shape[0]) for part in parts for name, layer in part.layers.items()),
         key=lambda each: each[1],
     )
-    if config.lora_dropout and config.lora_dropout**rows > _MOST_DROPPED:
+    if changes_weights and config.lora_dropout and config.lora_dropout**rows > _MOST_DROPPED:
         most = _MOST_DROPPED ** (1 / rows)
         faults.append(f"`lora_dropout` must be at most {most:.2f}, because {name} has {rows} rows alone")
     if faults:

@@ -119,6 +119,7 @@ def test_t5_gets_no_layers(sd3_t5_base: BaseModel) -> None:
     [
         ({"targets": ("to_q", "to_nowhere")}, "no layer is called 'to_nowhere'"),
         ({"kind": "loha", "quantise": "8bit"}, "loha needs the layers as they are"),
+        ({"kind": "dora", "quantise": "8bit"}, "needs a GPU"),
         ({"kind": "lokr", "lora_dropout": 0.5}, r"must be at most 0\.27"),
     ],
 )
