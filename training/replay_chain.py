@@ -18,7 +18,7 @@ from typing import Any
 from provenance.canonical import Json, canonical_json, sha256_hex
 from provenance.errors import FormatError
 from provenance.statement import is_digest
-from training.config import MAX_SEGMENTS
+from training.config_faults import MAX_SEGMENTS
 
 TYPE = "urn:prov:replay-chain:v1"
 NAME = "replay"

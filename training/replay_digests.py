@@ -27,7 +27,7 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, where they were, weights, masks."""
+    """Everything a step reads, on the CPU: noisy latents, times, target, embeddings, places, weights, masks."""
     tensors = {
         "noisy": batch.noisy,
         "times": batch.times,

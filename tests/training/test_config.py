@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import _CHOICES, TrainConfig
+from training.config import TrainConfig
+from training.config_faults import CHOICES
 from training.errors import ConfigError
 
 
@@ -84,7 +85,7 @@ SETTINGS = [field.name for field in fields(TrainConfig) if field.name != "versio
 
 def another_value(setting: str, value: object) -> object:
     """A permitted value of a setting that is not its default."""
-    choices = {**_CHOICES, "targets": (("to_q",),), "learning_rate": (1e-3,), "size": (8,), "bucket_step": (8,)}
+    choices = {**CHOICES, "targets": (("to_q",),), "learning_rate": (1e-3,), "size": (8,), "bucket_step": (8,)}
     if setting in choices:
         return next(choice for choice in choices[setting] if choice != value)
     match value:
@@ -119,6 +120,9 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
         ({"trigger_initial": "rocket"}, "need a `trigger` that is learned"),
         ({"patience": 3}, "needs a `validation_share`"),
         ({"processes": 2}, "multiple of `processes`"),
+        ({"processes": 0}, "`processes` must be between 1 and 64"),
+        ({"replay_every": -1}, "`replay_every` must be at least 0"),
+        ({"steps": 0}, "`steps` must be between 1"),
         ({"quantise": "4bit", "precision": "fp16"}, "bf16 or fp32"),
         ({"dp_epsilon": 8.0}, "`dp_delta` must be above 0"),
         ({"dp_epsilon": 8.0, "dp_delta": 1e-3, "dp_clip": 0.0}, "`dp_clip`"),
