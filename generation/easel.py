@@ -54,7 +54,8 @@ def planned(batches: Iterable[list[Ask]], serials: Serials, origin: Origin) -> I
 class Easel:
     """Draws plans with one pipeline; ``sample`` is ``generation.sampling.sample``.
 
-    ``marks_noise`` puts payloads into the initial noise of pictures that begin from nothing else.
+    ``marks_noise`` puts payloads into the initial noise of pictures that begin from nothing else. ``always`` is how
+    many pictures are drawn even when fewer are asked for: what is compiled is compiled for a number of them.
     """
 
     pipeline: Any
@@ -63,23 +64,26 @@ class Easel:
     canvas: Canvas | None = None
     strength: float | None = None
     marks_noise: bool = False
+    always: int = 1
 
     def draw(self, plan: Plan, stop: Event) -> Pictures:
         """The pictures of a plan; raises SamplingFailed, also once it is told to stop."""
-        first, seeds = plan.asks[0], [ask.seed for ask in plan.asks]
-        noise = marked_noise(self.pipeline, plan.payloads, seeds) if self.marks_noise else None
+        asks = plan.asks + plan.asks[-1:] * (self.always - len(plan.asks))
+        payloads = plan.payloads + plan.payloads[-1:] * (len(asks) - len(plan.asks))
+        seeds = [ask.seed for ask in asks]
+        noise = marked_noise(self.pipeline, payloads, seeds) if self.marks_noise else None
         pictures = self.sample(
             self.pipeline,
-            [ask.prompt for ask in plan.asks],
+            [ask.prompt for ask in asks],
             seeds,
-            Sampling(first.steps, first.guidance, self.strength),
+            Sampling(asks[0].steps, asks[0].guidance, self.strength),
             self.output_scale,
             None if noise is None else noise.latents,
-            [ask.negative for ask in plan.asks if ask.negative is not None] or None,
+            [ask.negative for ask in asks if ask.negative is not None] or None,
             canvas=self.canvas,
             stop=stop,
         )
-        return Pictures(tuple(pictures), None if noise is None else noise.nonces)
+        return Pictures(tuple(pictures[: len(plan.asks)]), None if noise is None else noise.nonces[: len(plan.asks)])
 
 
 def canvas_for(pipeline: Any, source: Source, output_scale: int) -> Canvas:

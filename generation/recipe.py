@@ -41,10 +41,11 @@ class Recipe:
     def easel(self, load: Callable[..., Any], sample: Callable[..., list[NDArray[np.uint8]]]) -> Easel | VideoEasel:
         """Loads everything; ``load`` is ``load_pipeline``, ``sample`` is ``generation.sampling.sample``."""
         pipeline = load(self.base, self.adapter, self.scheduler, self.adapter_scale, self.means)
-        scale = self.base.output_scale
+        scale, always = self.base.output_scale, self.means.batch_size if self.means.compiled else 1
         if self.source is None:
-            return Easel(pipeline, sample, scale, marks_noise=self.marks_noise)
+            return Easel(pipeline, sample, scale, marks_noise=self.marks_noise, always=always)
         canvas = canvas_for(pipeline, self.source, scale)
         if self.wordless:
             return VideoEasel(pipeline, canvas)
-        return Easel(editing_pipeline(pipeline, self.source.mask is not None), sample, scale, canvas, self.strength)
+        editing = editing_pipeline(pipeline, self.source.mask is not None)
+        return Easel(editing, sample, scale, canvas, self.strength, always=always)
