@@ -1,6 +1,6 @@
 """What both sides of a secure aggregation agree on, and the masks themselves.
 
-SecAgg+ (arXiv:2012.05427, after arXiv:1611.04482) is Flower's. Two things are stricter here:
+SecAgg+ (IACR eprint 2020/704, after arXiv:1611.04482) is Flower's. Two things are stricter here:
 
 - Nobody may drop out. SecAgg+ takes away the masks of somebody who did by giving the server its secret, and a server
   that says so of somebody who is still there has its update in the clear. Here contributors never give that secret.

@@ -74,7 +74,7 @@ def test_the_reach_is_not_much_more_than_adamw_goes() -> None:
     for _ in range(10):
         weight.grad = torch.ones(1)
         optimiser.step()
-    assert float(weight.detach().abs()) <= reach(config, 1, 1, 0.0) <= 4 * float(weight.detach().abs())
+    assert float(weight.detach().abs()) <= reach(config, 1, 1, 0.0) <= 1.1 * float(weight.detach().abs())
 
 
 def _gradient(kind: str, step: int) -> torch.Tensor:
