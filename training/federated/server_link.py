@@ -22,7 +22,7 @@ from training.federated.wire import MAX_REASON, SAFETENSORS, Scalars
 
 # Beside the contributors there may be strangers, each of whom holds a thread until it is refused.
 MAX_CONNECTIONS = 256
-FAREWELL_SECONDS = 5.0
+FAREWELL_SECONDS = 30.0
 
 T = TypeVar("T")
 U = TypeVar("U")
