@@ -22,7 +22,8 @@ from tests.training.adapted import KINDS, adapted
 from tests.training.tiny_bases import save_tiny_pipeline
 from training.weights import adapter_bytes, embedding_bytes
 
-FAMILIES = ("sd1", "sdxl", "sd3-t5")
+# Every kind, and every family.
+CASES = [*(("sd1", kind) for kind in KINDS), ("sdxl", "dora"), ("sd3-t5", "lora"), ("sd3-t5", "lokr")]
 PROMPT = "a <dove> on a wall"
 
 Based = Callable[[str], BaseModel]
@@ -54,8 +55,7 @@ def as_trained(base: BaseModel, kind: str) -> tuple[Any, Adapter]:
     return made.pipe, Adapter(*files)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "kind"), CASES)
 def test_pictures_are_drawn_as_they_were_while_training(based: Based, family: str, kind: str) -> None:
     base = based(family)
     trained, adapter = as_trained(base, kind)

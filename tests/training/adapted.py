@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -53,6 +54,12 @@ def adapted(base: BaseModel, kind: str, **changes: Any) -> Adapted:
     for part in (family.denoiser, *family.text_encoders.values()):
         part.eval()
     return Adapted(base, config, family, parameters)
+
+
+@cache
+def adapted_once(base: BaseModel, kind: str) -> Adapted:
+    """The same for all who only read it."""
+    return adapted(base, kind)
 
 
 def changes_by_peft(pipe: Any) -> Iterator[tuple[str, torch.Tensor]]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from tests.training.adapted import KINDS, Adapted, adapted, assert_equal_changes, changes_by_peft, plain_layers
+from tests.training.adapted import KINDS, Adapted, adapted_once, assert_equal_changes, changes_by_peft, plain_layers
 from training.families.opening import load_pipeline
 from training.kohya import kohya_bytes
 
@@ -23,17 +23,10 @@ PARTS = {
 Trained = Callable[[str, str], Adapted]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trained(request: pytest.FixtureRequest) -> Trained:
     """An adapter of a kind on a base, made once."""
-    made: dict[tuple[str, str], Adapted] = {}
-
-    def make(name: str, kind: str) -> Adapted:
-        if (name, kind) not in made:
-            made[name, kind] = adapted(request.getfixturevalue(name), kind)
-        return made[name, kind]
-
-    return make
+    return lambda name, kind: adapted_once(request.getfixturevalue(name), kind)
 
 
 def comfyui_name(layer: str, made: Adapted) -> str:

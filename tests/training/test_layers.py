@@ -13,7 +13,13 @@ from training.errors import ConfigError
 from training.families.opening import open_family
 from training.layers import add_adapter
 
-BASES = ("sd1_base", "sdxl_base", "sd3_t5_base")
+# Every kind, and every family.
+CASES = [
+    *(("sd1_base", kind) for kind in KINDS),
+    ("sdxl_base", "dora"),
+    ("sd3_t5_base", "lora"),
+    ("sd3_t5_base", "lokr"),
+]
 
 
 def base_named(request: pytest.FixtureRequest, name: str) -> BaseModel:
@@ -29,8 +35,7 @@ def drawn(pipe: Any) -> torch.Tensor:
     return picture
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_new_adapter_changes_nothing_to_the_last_bit(request: pytest.FixtureRequest, name: str, kind: str) -> None:
     base = base_named(request, name)
     config = settings(base, kind)
@@ -41,8 +46,7 @@ def test_a_new_adapter_changes_nothing_to_the_last_bit(request: pytest.FixtureRe
     assert any(parameter.any() for parameter in parameters.values())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_trained_value_is_heard(request: pytest.FixtureRequest, name: str, kind: str) -> None:
     base = base_named(request, name)
     config = settings(base, kind)
