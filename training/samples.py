@@ -36,6 +36,8 @@ def draw_samples(setup: Setup, prompts: tuple[str, ...]) -> list[Image]:
 
     They are drawn by the schedule that is trained on, also where that is not the base's own.
     """
+    if not prompts:
+        return []
     family, config, side = setup.family, setup.config, setup.family.side
     said = _read(family, prompts)
     with drawing_pipeline(family) as pipe, drawing(config, setup.device), uncompiled(config):

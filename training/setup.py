@@ -15,7 +15,7 @@ from training.compiled import compile_denoiser
 from training.config import TrainConfig
 from training.ema import Average
 from training.errors import TrainingError
-from training.families.opening import open_family, place_for_training
+from training.families.opening import drop_encoders, open_family, place_for_training
 from training.families.protocol import Family
 from training.latent_store import Latents
 from training.layers import add_adapter, trains_text
@@ -87,6 +87,9 @@ def set_up(
     quantise(family.denoiser, config, device)
     hold_in_precision(family.denoiser, config, device)
     place_for_training(family, embeds_text=trains_text(config))
+    draws = ranks.rank == 0 and (config.sample_count > 0 or bool(config.sample_prompts))
+    if not draws and not trains_text(config):
+        drop_encoders(family)
     parameters = add_adapter(family, config)
     spare_conversions(family.denoiser, config)
     compile_denoiser(family.denoiser, config, device)

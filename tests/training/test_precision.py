@@ -34,6 +34,7 @@ QUICK = TrainConfig(
     replay_every=1, replay_snapshots=True,
 )  # fmt: skip
 
+ENCODERS = ("vae", "text_encoder")
 SetUp = Callable[[TrainConfig], Setup]
 
 
@@ -78,6 +79,17 @@ def test_a_base_held_in_half_precision_gives_the_bits_of_one_that_is_converted_a
     (held_loss, held), (loss, converted) = gradients
     assert held_loss == loss
     assert all(torch.equal(held[name], converted[name]) for name in held)
+
+
+@pytest.mark.parametrize("change", [{"sample_count": 0}, {"sample_count": 0, "text_encoder_rank": 2}, {}])
+def test_what_encodes_is_freed_where_nothing_is_drawn_and_no_text_is_trained(
+    ready: SetUp, change: dict[str, Any]
+) -> None:
+    made = ready(replace(QUICK, **change))
+    parts = {name: {p.device.type for p in getattr(made.family.pipe, name).parameters()} for name in ENCODERS}
+    place = "meta" if change == {"sample_count": 0} else "cpu"
+    assert parts == {name: {place} for name in ENCODERS}
+    assert compute_gradients(made, 0).loss > 0
 
 
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])

@@ -15,6 +15,7 @@ import torch
 from provenance.base import BaseModel
 from provenance.dataset import verify_dataset
 from provenance.identity import Issuer
+from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
 from training import launching
@@ -23,6 +24,7 @@ from training.errors import ConfigError, TrainingError, TrainingInterrupted
 from training.launching import launched_rank, require_number
 from training.lora import Progress, train
 from training.processes import ALONE, Ranks
+from training.replay import replay
 from training.replay_record import Recorded, read_recorded
 
 # Text encoders get no gradients from a part whose captions are all dropped.
@@ -92,7 +94,7 @@ def at(step: int, do: Callable[[], Any]) -> Callable[[Progress], None]:
 
 
 def test_two_processes_stopped_and_resumed_give_the_bits_of_one(
-    trained: Train, started: list[int], tmp_path: Path
+    trained: Train, started: list[int], tmp_path: Path, manifest: DatasetManifest, sd1_base: BaseModel
 ) -> None:
     environment = dict(os.environ)
     alone = trained(tmp_path / "alone", replace(CONFIG, processes=1))
@@ -102,6 +104,9 @@ def test_two_processes_stopped_and_resumed_give_the_bits_of_one(
     # The number of processes is a setting, so the first link's origin differs; nothing that was computed does.
     assert [link.parts for link in together.chain.links] == [link.parts for link in alone.chain.links]
     assert together.chain.released == alone.chain.released
+    # One process replays what several have trained.
+    made = replay(together, manifest, sd1_base, (1,))
+    assert (made.verdict, made.executed, made.stack) == ("agrees", (0, 1), ())
     assert len({link.parts.adapter for link in alone.chain.links}) == 5
     assert len(started) == 2
     assert not any(is_running(process) for process in started)

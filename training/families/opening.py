@@ -104,6 +104,12 @@ def at_work(family: Family, parts: Iterable[Any]) -> Iterator[None]:
             part.train(was_training)
 
 
+def drop_encoders(family: Family) -> None:
+    """Frees the autoencoder and the text encoders, which may be larger than all the rest; nothing is drawn after it."""
+    for part in _encoders(family):
+        part.to("meta")
+
+
 @contextmanager
 def whole_pipeline(family: Family) -> Iterator[Any]:
     """The pipeline of the base, with its own scheduler and every part at work."""
