@@ -73,6 +73,17 @@ def test_flower_is_asked_for_by_name_when_it_is_missing(tmp_path: Path) -> None:
     assert "pip install 'prov[federated]'" in result.stderr
 
 
+def test_another_release_of_flower_is_refused_as_such(tmp_path: Path) -> None:
+    script = (
+        "import sys, flwr; sys.modules['flwr.compat.client.grpc_client.connection'] = None\n"
+        "from cli.federate import app\n"
+        f"app(['client', {str(tmp_path)!r}, '--server', '127.0.0.1:9'])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 3
+    assert "this release of Flower is built in another way" in result.stderr
+
+
 def test_flower_sends_no_telemetry_and_writes_nothing_into_the_home(tmp_path: Path) -> None:
     script = (
         "import flwr.supercore.telemetry\n"
