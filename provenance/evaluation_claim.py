@@ -2,7 +2,7 @@
 
 Every value has one allowed kind, nothing is missing and nothing is added, and numbers that contradict one another are
 refused: a count of more pictures than were drawn, a mean outside its interval, another difference than after less
-before.
+before, a warning left out.
 """
 
 from __future__ import annotations
@@ -16,23 +16,12 @@ from typing import Any
 
 from provenance.canonical import Json
 from provenance.errors import FormatError
+from provenance.evaluation_warnings import WARNINGS as WARNINGS
+from provenance.evaluation_warnings import due_warnings
 from provenance.moments import parse_moment
 from provenance.statement import is_digest
 
 TYPE = "urn:prov:evaluation:v1"
-WARNINGS = {
-    "fid_singular": "fewer pictures than feature dimensions: FID is biased upwards, compare it only at equal counts",
-    "fid_few": "fewer than ten pictures for each feature dimension: FID is biased upwards",
-    "kid_few": "KID subsets of fewer than 50 pictures: its spread is wide",
-    "features_not_fid": "the features are not those of the FID Inception: compare with figures of the same digest only",
-    "starter_features": "the starter CLIP knows the starter world alone: these figures say nothing of photographs",
-    "reference_is_training_data": "compared with the pictures trained on: a model that copies them scores best",
-    "few_prompts": "fewer than ten prompts: intervals of the CLIP score are too narrow",
-    "pictures_blocked": "the safety policy blocked pictures: they are in no figure",
-    "memorisation_not_measured": "memorisation was not measured",
-}
-"""What may be wrong with the figures, each by its code."""
-
 _SEED = re.compile(r"0|[1-9]\d{0,18}", re.ASCII)
 _ROUNDING = 2e-5
 
@@ -231,6 +220,6 @@ def _contradictions(value: Json) -> list[str]:
     for name, space in ((value["memorisation"] or {}).get("spaces") or {}).items():
         if space["copied"] > space["samples"] or space["captions_copied"] > space["captions"]:
             found.append(f"more copies in {name} than samples")
-    if (value["memorisation"] is None) != ("memorisation_not_measured" in value["warnings"]):
-        found.append("memorisation measured and not measured")
+    if value["warnings"] != (due := due_warnings(value)):
+        found.append(f"warnings {value['warnings']}, where its own numbers call for {due}")
     return found

@@ -20,16 +20,14 @@ from generation.evaluation import clip_scores, cmmd, plots
 from generation.evaluation.clip_scores import scores
 from generation.evaluation.distances import KID_SUBSETS, fid, kid, kid_subset, require_torchmetrics
 from generation.evaluation.drawing import Gallery, Seen
-from generation.evaluation.features import Extractor
-from generation.evaluation.inception import FID_CLASSES, NAMES
 from generation.evaluation.reference import Reference, look_at
 from generation.schedulers import usual_scheduler
 from provenance.canonical import Json, canonical_json, sha256_hex
 from provenance.evaluation import REPORT, REPORT_TYPE, parse_report
 from provenance.evaluation_claim import TYPE, Evaluation
+from provenance.evaluation_warnings import due_warnings
 from provenance.moments import format_moment, utc_now
 from provenance.signing import staged
-from safety.clip_model import STARTER_MODEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest
 
 FEWEST = 4
-FEW_FOR_FID, FEW_FOR_KID, FEW_PROMPTS = 10, 50, 10
 VERSIONS = ("numpy", "torch", "torchmetrics", "diffusers", "open_clip_torch")
 
 
@@ -149,7 +146,7 @@ def evaluate(
         "device": _device(studio.clip.device),
         "versions": {name: version(name) for name in VERSIONS},
     }
-    claim["warnings"] = _warnings(claim, extractor)
+    claim["warnings"] = due_warnings(claim)
     prompts = _by_prompt(asked, places[kept], first, second)
     pictures = {
         "figures.png": plots.figures_png(claim),
@@ -197,24 +194,6 @@ def _memorisation(audit: Audit) -> Json:
         "report": audit.digest,
         "spaces": {name: {key: space[key] for key in wanted} for name, space in spaces.items()},
     }
-
-
-def _warnings(claim: Json, extractor: Extractor) -> list[str]:
-    """What is to be said about the figures, by code, in the order of ``WARNINGS``."""
-    fewest = min(claim["compared"], claim["reference"]["pictures"])
-    singular = fewest <= extractor.dimensions
-    said = {
-        "fid_singular": singular,
-        "fid_few": not singular and fewest < FEW_FOR_FID * extractor.dimensions,
-        "kid_few": claim["kid"]["subset_size"] < FEW_FOR_KID,
-        "features_not_fid": extractor.name != NAMES[FID_CLASSES],
-        "starter_features": extractor.name == STARTER_MODEL,
-        "reference_is_training_data": claim["reference"]["trained_on"],
-        "few_prompts": claim["clip_score"]["groups"] < FEW_PROMPTS or claim["prompts"]["distinct"] < FEW_PROMPTS,
-        "pictures_blocked": any(claim["blocked"].values()),
-        "memorisation_not_measured": claim["memorisation"] is None,
-    }
-    return [code for code, true in said.items() if true]
 
 
 def _by_prompt(

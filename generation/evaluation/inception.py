@@ -22,6 +22,7 @@ import numpy as np
 
 from generation.errors import GenerationError
 from provenance.canonical import sha256_hex
+from provenance.evaluation_warnings import FID_FEATURES
 from provenance.files import read_file
 from provenance.tensors import read_header
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS, SIDE, BATCH = 2048, 299, 8
 FID_CLASSES, IMAGENET_CLASSES = 1008, 1000
-NAMES = {FID_CLASSES: "inception-fid", IMAGENET_CLASSES: "inception-imagenet"}
+NAMES = {FID_CLASSES: FID_FEATURES, IMAGENET_CLASSES: "inception-imagenet"}
 DTYPES = ("F32", "F16", "BF16")
 MAX_BYTES = 1 << 29
 _BORDERED = ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7b")

@@ -33,7 +33,7 @@ from provenance.release import Release
 from provenance.stores import add_tree
 from provenance.stores.memory import MemoryStore
 from provenance.trust import TrustStore
-from tests.provenance.evaluation_world import changed, claim, report
+from tests.provenance.evaluation_world import WARNED, changed, claim, report
 from tests.provenance.test_byproducts import write_release
 
 WEIGHTS = "1" * 64
@@ -55,7 +55,7 @@ def test_signed_figures_are_read_back(folder: Path, issuer: Issuer, trust: Trust
     assert signed is not None
     assert signed.evaluation == Evaluation.of_value(claim(WEIGHTS) | {"created": signed.evaluation.value["created"]})
     assert (signed.issuer.key_id, signed.issuer.trusted) == (issuer.key_id, True)
-    assert signed.evaluation.warnings == [WARNINGS["fid_singular"], WARNINGS["pictures_blocked"]]
+    assert signed.evaluation.warnings == [WARNINGS[code] for code in WARNED]
 
 
 def test_a_folder_without_figures_has_none(tmp_path: Path, trust: TrustStore) -> None:
@@ -163,8 +163,8 @@ def test_every_part_of_a_claim_is_needed_and_of_one_kind(path: str) -> None:
         ("memorisation", None),
         ("memorisation.spaces.latents.copied", 9),
         ("memorisation.spaces.clip", ...),
-        ("warnings", ["pictures_blocked", "fid_singular"]),
-        ("warnings", ["fid_singular", "memorisation_not_measured"]),
+        ("warnings", WARNED[::-1]),
+        ("warnings", [*WARNED, "memorisation_not_measured"]),
         ("warnings", ["all is well"]),
         ("versions", {}),
         ("device", "a\nb"),
@@ -177,8 +177,15 @@ def test_a_claim_that_cannot_be_true_is_refused(path: str, value: Any) -> None:
 
 def test_memorisation_may_be_left_out_when_that_is_said() -> None:
     left_out = changed(claim(WEIGHTS), "memorisation", None)
-    said = changed(left_out, "warnings", ["fid_singular", "pictures_blocked", "memorisation_not_measured"])
+    said = changed(left_out, "warnings", [*WARNED, "memorisation_not_measured"])
     assert Evaluation.of_value(said).value["memorisation"] is None
+
+
+@pytest.mark.parametrize("code", WARNED)
+def test_figures_without_a_warning_that_their_own_numbers_call_for_are_refused(code: str, issuer: Issuer) -> None:
+    silent = changed(claim(WEIGHTS), "warnings", [other for other in WARNED if other != code])
+    with pytest.raises(FormatError, match="contradicts itself"):
+        sign_evaluation(report(silent), issuer)
 
 
 @pytest.mark.parametrize(
