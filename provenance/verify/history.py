@@ -122,8 +122,19 @@ def read_record(anchor: Anchor, evidence: Evidence, findings: Findings) -> Image
         "prompt": record.prompt.get("text"),
         "base": record.base,
         "record": record.id,
+        "drawn_from": _input_of(record),
     }
     return record
+
+
+def _input_of(record: ImageRecord) -> str | None:
+    """The digest of the picture that this one was drawn from, in the words of its record."""
+    match record.parameters.get("input"):
+        case {"sha256": str(digest), "mask": str()}:
+            return f"sha256 {digest[:64]}, where a mask left it"
+        case {"sha256": str(digest)}:
+            return f"sha256 {digest[:64]}"
+    return None
 
 
 def compare_picture(picture: Picture, trace: Trace, record: ImageRecord, findings: Findings) -> None:

@@ -118,6 +118,7 @@ def test_a_picture_from_a_picture_is_authentic_and_names_its_parent(studio: Stud
     evidence = HomeEvidence(open_reader(studio.home), open_store(studio.home))
     report = verify_with(image.path, evidence, TrustStore.of_home(studio.home), rederive=Rederivation())
     assert report.verdict is Verdict.AUTHENTIC
+    assert report.facts["drawn_from"] == f"sha256 {sha256_hex(read_file(studio.first))}"
     assert [again["outcome"] for again in report.facts["rederived"]["decisions"]] == ["confirmed", "confirmed"]
 
 
@@ -134,8 +135,10 @@ def test_what_is_not_masked_stays_and_the_new_mark_is_the_one_that_is_read(
     assert image.record.parameters["input"]["strength"] == 1.0
     assert read_credentials(read_file(image.path), "image/png").source_type == COMPOSITE_TYPE
     anchor(studio.home)
-    assert verdict(studio.home, image.path).verdict is Verdict.AUTHENTIC
-    assert verdict(studio.home, studio.first).verdict is Verdict.AUTHENTIC
+    report = verdict(studio.home, image.path)
+    assert report.verdict is Verdict.AUTHENTIC
+    assert "where a mask left it" in report.facts["drawn_from"]
+    assert verdict(studio.home, studio.first).facts["drawn_from"] is None
 
 
 def test_an_input_that_the_policy_blocks_is_refused_and_logged(studio: Studio, tmp_path: Path) -> None:
