@@ -50,6 +50,7 @@ def joined(
         with process_group(device, {}) as count, _ending(Ranks(count, launched)) as ranks:
             yield ranks
         return
+    _require_devices(config, device)
     if manifest.root is None:
         raise TrainingError("the dataset has no folder that other processes could read it from", fix="verify a release")
     with tempfile.TemporaryDirectory() as folder:
@@ -143,6 +144,23 @@ def require_number(config: TrainConfig) -> None:
             expected=f"`processes` = {config.processes}",
             found=found,
             fix=f"accelerate launch --num_processes {config.processes} …",
+        )
+
+
+def _require_devices(config: TrainConfig, device: str) -> None:
+    import torch
+
+    if device not in ("cpu", "cuda"):
+        raise TrainingError(
+            f"`processes` above 1 does not work on {device}", expected="cuda or cpu", fix="set `processes = 1`"
+        )
+    present = torch.cuda.device_count()
+    if device == "cuda" and present < config.processes:
+        raise TrainingError(
+            "there are fewer GPUs here than processes",
+            expected=f"`processes` = {config.processes}",
+            found=str(present),
+            fix=f"set `processes` to at most {present}, or use several machines by `accelerate launch`",
         )
 
 

@@ -46,10 +46,10 @@ def hold_in_precision(denoiser: torch.nn.Module, config: TrainConfig, device: st
         return
     half = torch.float16 if config.precision == "fp16" else torch.bfloat16
     for module in denoiser.modules():
-        if type(module) is torch.nn.Linear:
+        if type(module) in (torch.nn.Linear, torch.nn.Conv2d):
             module.to(half)
-        elif type(module) is torch.nn.Conv2d:
-            module.to(half, memory_format=torch.channels_last if device == "cuda" else torch.preserve_format)
+        if device == "cuda" and type(module) is torch.nn.Conv2d:
+            module.to(memory_format=torch.channels_last)
 
 
 def spare_conversions(denoiser: torch.nn.Module, config: TrainConfig) -> None:

@@ -54,6 +54,7 @@ def follow_launched(manifest: DatasetManifest, base: BaseModel, config: TrainCon
     rank, device = launched_rank(), device_of(config)
     assert rank is not None
     require_number(config)
+    _take_gpu(device, int(os.environ.get("LOCAL_RANK", rank)))
     with torch_settings(config, device), process_group(device, {}) as count:
         follow(manifest, base, config, device, Ranks(count, rank))
 
@@ -69,12 +70,21 @@ def main() -> None:
     with ExitStack() as stack:
         try:
             manifest = verify_dataset(Path(order["dataset"]), TrustStore(frozenset({order["issuer"]})))
+            _take_gpu(device, rank)
             stack.enter_context(torch_settings(config, device, order["threads"]))
             _say_ready()
             stack.enter_context(process_group(device, meeting(order["meeting"], rank, count)))
             follow(manifest, base, config, device, Ranks(count, rank))
         except ProvenanceError as error:
             sys.exit(f"{error.what}" + (f" ({error.found})" if error.found else ""))
+
+
+def _take_gpu(device: str, number: int) -> None:
+    """Before anything of the process lies on the first GPU, which is rank 0's."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.set_device(number)
 
 
 def _say_ready() -> None:

@@ -165,3 +165,13 @@ def test_a_launcher_is_noticed_and_must_start_as_many_as_are_configured(monkeypa
     with pytest.raises(TrainingError, match="another number of processes") as refusal:
         require_number(CONFIG)
     assert (refusal.value.expected, refusal.value.found) == ("`processes` = 2", "4")
+
+
+def test_more_processes_than_gpus_or_on_another_device_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(TrainingError, match="fewer GPUs here than processes") as refusal:
+        launching._require_devices(CONFIG, "cuda")
+    assert (refusal.value.expected, refusal.value.found) == ("`processes` = 2", "1")
+    with pytest.raises(TrainingError, match="does not work on mps"):
+        launching._require_devices(CONFIG, "mps")
+    launching._require_devices(CONFIG, "cpu")
