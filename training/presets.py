@@ -10,6 +10,7 @@ from provenance.base import STARTER, BaseModel
 from provenance.canonical import Json
 from training.config import TrainConfig
 from training.errors import ConfigError
+from training.tags import without_trigger
 
 # Fewer pictures than this are all needed to learn from: none is held out to tell when to stop.
 HELD_OUT_FROM = 15
@@ -74,11 +75,8 @@ def preset_settings(
 
 
 def prior_prompts(captions: Sequence[str], trigger: str) -> list[str]:
-    """What the base is asked for to keep what it knows: every distinct caption, without the trigger word."""
-    without = (
-        " ".join(word for word in caption.split() if word.strip(",.;:") != trigger).strip(" ,") for caption in captions
-    )
-    return sorted({caption for caption in without if caption})
+    """What the base is asked for to keep what it knows: every distinct caption, without the trigger."""
+    return sorted({without for caption in captions if (without := without_trigger(caption, trigger))})
 
 
 def told(name: str, config: TrainConfig, pictures: int) -> str:

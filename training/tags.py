@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provenance.trigger import is_learned
 from training.draws import generator
 
 if TYPE_CHECKING:
@@ -55,7 +56,20 @@ def caption_forms(caption: str, index: int, config: TrainConfig) -> tuple[str, .
 
 
 def with_trigger(caption: str, trigger: str) -> str:
-    """The caption with the trigger word in front, unless it has that word, in small or capital letters, somewhere."""
-    if not trigger or re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE):
+    """The caption with the trigger in front, unless it has it as a word somewhere.
+
+    A word that the base knows may be in small or capital letters; one that is learned is read as it is written alone.
+    """
+    if not trigger or _as_word(trigger).search(caption):
         return caption
     return f"{trigger}, {caption}"
+
+
+def without_trigger(caption: str, trigger: str) -> str:
+    """The caption without the trigger, wherever `with_trigger` finds it, and without the punctuation beside it."""
+    return " ".join(_as_word(trigger).sub(" ", caption).split()).strip(" ,")
+
+
+def _as_word(trigger: str) -> re.Pattern[str]:
+    flags = re.NOFLAG if is_learned(trigger) else re.IGNORECASE
+    return re.compile(rf"[,.;:]*(?<!\w){re.escape(trigger)}(?!\w)(?:['’]s\b)?[,.;:]*", flags)

@@ -39,6 +39,22 @@ def test_the_trigger_is_taken_out_beside_punctuation_and_alone_asks_for_nothing(
     assert prior_prompts(["zork", "zork, red", "red zork."], "zork") == ["red"]
 
 
+@pytest.mark.parametrize(
+    ("trigger", "caption", "asked"),
+    [
+        ("zork rocket", "a zork rocket, red", "a red"),
+        ("zork", "A Zork rocket", "A rocket"),
+        ("zork", "Zork's red rocket", "red rocket"),
+        ("<dove>", "a <dove> rocket", "a rocket"),
+        ("zork", "a zorkish rocket", "a zorkish rocket"),
+    ],
+)
+def test_whatever_counts_as_the_trigger_in_a_caption_is_not_asked_of_the_base(
+    trigger: str, caption: str, asked: str
+) -> None:
+    assert prior_prompts([caption], trigger) == [asked]
+
+
 def test_an_unknown_preset_names_the_known_ones(sd1_base: BaseModel) -> None:
     with pytest.raises(ConfigError, match="style, subject, concept"):
         preset_settings("person", sd1_base, CAPTIONS)

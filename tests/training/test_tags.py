@@ -44,6 +44,8 @@ def test_without_shuffling_a_caption_is_shown_as_it_is_written() -> None:
         ("asks for a cat", "sks", "sks, asks for a cat"),
         ("a cat", "<mia>", "<mia>, a cat"),
         ("a <mia> cat", "<mia>", "a <mia> cat"),
+        ("a <Mia> cat", "<mia>", "<mia>, a <Mia> cat"),
+        ("a my cat photo", "my cat", "a my cat photo"),
         ("a cat", "", "a cat"),
     ],
 )
