@@ -13,12 +13,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.canonical import Json, canonical_json, sha256_hex
-from provenance.errors import FormatError
+from provenance.errors import FileRefused, FormatError
 from provenance.files import read_file, write_file
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class LatentStore:
 
     def prune(self, limit: int = MAX_BYTES) -> None:
         """Deletes the entries that were not used for longest, until the rest have at most ``limit`` bytes."""
-        found = [(path, path.stat()) for path in self.folder.glob("*/*")]
+        found = []
+        for path in self.folder.glob("*/*"):
+            with suppress(FileNotFoundError):
+                found.append((path, path.stat()))
         over = sum(stat.st_size for _, stat in found) - limit
         for path, stat in sorted(found, key=lambda each: each[1].st_mtime_ns):
             if over <= 0:
@@ -87,11 +91,15 @@ class Latents:
         path = self._path(name)
         if not path.is_file():
             return None
-        data = read_file(path, limit=MAX_ENTRY_BYTES)
+        # Another training may prune at any moment.
+        try:
+            data = read_file(path, limit=MAX_ENTRY_BYTES)
+            os.utime(path)
+        except (FileRefused, FileNotFoundError):
+            return None
         tag, content = data[:_TAG], data[_TAG:]
         if not hmac.compare_digest(tag, self.store.tag(name, content)):
             return None
-        os.utime(path)
         tensors: dict[str, torch.Tensor] = load(content)
         return tensors
 

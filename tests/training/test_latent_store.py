@@ -19,6 +19,7 @@ from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
 from training import cache as caching
+from training import latent_store
 from training.cache import Cache, build_cache
 from training.config import TrainConfig
 from training.families.opening import open_family
@@ -163,6 +164,24 @@ def test_what_was_not_used_for_longest_goes_first(
     assert entries(store) == kept[:2]
     store.prune()
     assert entries(store) == kept[:2]
+
+
+def test_an_entry_that_another_training_prunes_meanwhile_is_made_anew(
+    store: LatentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = store.for_run("b" * 64, STACK)
+    kept.put({"picture": "p"}, {"means": torch.ones(2)})
+    read = latent_store.read_file
+
+    def too_late(path: Path, **options: Any) -> bytes:
+        path.unlink()
+        return read(path, **options)
+
+    monkeypatch.setattr(latent_store, "read_file", too_late)
+    assert kept.get({"picture": "p"}) is None
+    (store.folder / "aa").mkdir()
+    (store.folder / "aa" / "gone").symlink_to("nowhere")
+    store.prune()
 
 
 def test_the_key_is_this_home_s_own_and_nobody_else_s_to_read(store: LatentStore) -> None:
