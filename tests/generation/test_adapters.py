@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from safetensors.torch import load, save
 from generation.adapters import Adapter, merge_adapters
 from generation.errors import SamplingFailed
 from generation.loading import load_pipeline
+from generation.order import generate
+from generation.request import GenerationRequest
 from generation.subject import open_subject
 from provenance.adapter import verify_adapter
 from provenance.base import BaseModel, resolve_base
@@ -132,8 +135,6 @@ def test_an_adapter_with_a_value_that_is_no_number_is_refused(based: Based) -> N
 
 
 def test_a_licensee_draws_with_the_vectors_that_were_sealed_with_the_weights(published: Published) -> None:
-    from generation.request import GenerationRequest
-
     made = verify_adapter(published.adapter, TrustStore.of_home(published.home))
     reader = open_reader(published.home)
     try:
@@ -148,3 +149,11 @@ def test_a_licensee_draws_with_the_vectors_that_were_sealed_with_the_weights(pub
     assert opened.adapter.embeddings is not None
     words = load_pipeline(opened.base, opened.adapter).tokenizer.tokenize("a <rocket>")
     assert words[-1] == "<rocket:0>"
+
+
+def test_a_prompt_with_the_learned_word_is_screened_drawn_and_recorded(published: Published, tmp_path: Path) -> None:
+    prompts = ("a red fish in the desert, <rocket>",)
+    request = GenerationRequest(prompts, model=str(published.token), steps=4, seed=5, clear_prompt=True)
+    issue = generate(request, home=published.home, out=tmp_path / "out")
+    assert not issue.blocked, issue.blocked
+    assert issue.images[0].record.prompt == {"text": prompts[0]}
