@@ -10,14 +10,14 @@
                                           and dataset/screening.json where its maker signed one
 
 When the dataset has another issuer, its certificates follow the adapter's in ``issuer.pem``. An adapter that several
-parties trained together also keeps what each of them signed: see ``provenance.federated.contributions``.
+parties trained together also keeps what each of them signed: see ``provenance.federated.contributions``; one that was
+merged from others what those were: see ``provenance.merged.parents``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from provenance import manifest
@@ -30,18 +30,20 @@ from provenance.files import read_file, write_file
 from provenance.folders import compare_listing, list_files
 from provenance.identity import Issuer
 from provenance.manifest import CHAIN, DatasetManifest, read_statement, verify_dataset_files
-from provenance.moments import parse_moment
+from provenance.merged.parents import Parent, sources, verify_parents
 from provenance.oms import verify_bundle
 from provenance.sealing.sealed import SUFFIX, SealedFiles
 from provenance.signing import sign_tree
-from provenance.statement import Statement, is_digest
+from provenance.statement import Statement
 from provenance.tensors import read_header
+from provenance.training_statement import PREDICATE_TYPE as PREDICATE_TYPE
+from provenance.training_statement import STATEMENT as STATEMENT
+from provenance.training_statement import WEIGHTS as WEIGHTS
+from provenance.training_statement import dependency, finished
 from provenance.trust import TrustStore, VerifiedIssuer
 
-PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 TREE = "adapter/"
-WEIGHTS = "adapter.safetensors"
-STATEMENT, BUNDLE = "adapter.dsse.json", "adapter.sig"
+BUNDLE = "adapter.sig"
 CHANGED = "get the release again from whoever signed it"
 
 Read = Callable[[str], bytes]
@@ -54,7 +56,8 @@ class AdapterManifest:
     ``digest`` names the statement, ``files`` maps each file below ``adapter/`` to its SHA-256, ``dataset`` is the
     dataset's own statement where the release carries it, and ``root`` is None when read from a block store. ``sealed``
     names the files that were published encrypted: their digests are known from the statement alone. ``contributors``
-    are the datasets, each signed by its own issuer, that ``dataset`` collects where several parties trained together.
+    are the datasets, each signed by its own issuer, that ``dataset`` collects where several parties trained together or
+    adapters were merged; ``parents`` are those adapters.
     """
 
     digest: str
@@ -70,6 +73,7 @@ class AdapterManifest:
     sealed: SealedFiles | None
     _read: Read = field(repr=False, compare=False)
     contributors: tuple[DatasetManifest, ...] = ()
+    parents: tuple[Parent, ...] = ()
 
     def read(self, name: str) -> bytes:
         """The bytes of a file below ``adapter/``, opened once and equal to what was signed; raises AdapterError."""
@@ -94,7 +98,7 @@ def sign_adapter(
     subjects = {name: sha256_hex(read_file(release / TREE / name)) for name in names}
     statement = Statement(subjects, PREDICATE_TYPE, predicate)
     _check_weights(subjects, lambda name: read_file(release / name))
-    if dataset is not None and _dependency(predicate, "dataset")["digest"]["sha256"] != dataset.digest:
+    if dataset is not None and dependency(predicate, "dataset")["digest"]["sha256"] != dataset.digest:
         raise AdapterError("the training statement names another dataset", expected=dataset.digest)
     sign_tree(release, TREE, STATEMENT, BUNDLE, statement, issuer)
     if dataset is not None:
@@ -155,7 +159,7 @@ def _verify(
     envelope, statement, issuer = read_statement(read, STATEMENT, PREDICATE_TYPE, trust)
     if require_trusted:
         issuer.require_trusted(STATEMENT)
-    issuer.require_valid_at(_finished(statement.predicate), STATEMENT)
+    issuer.require_valid_at(finished(statement.predicate), STATEMENT)
     verify_bundle(read(BUNDLE), issuer.public_key, statement.subjects, BUNDLE)
     faults = Faults()
     if present is not None:
@@ -169,13 +173,13 @@ def _verify(
         _check_weights(statement.subjects, read)
     else:
         _check_sealed(sealed, statement.subjects, read)
-    base = _dependency(statement.predicate, "base")
-    used = _dependency(statement.predicate, "dataset")["digest"]["sha256"]
+    base = dependency(statement.predicate, "base")
+    used = dependency(statement.predicate, "dataset")["digest"]["sha256"]
     if dataset is not None and dataset.digest != used:
         raise AdapterError(
             "the release carries another dataset than it was trained on", expected=used, found=dataset.digest
         )
-    contributors = _contributors(statement, read, encrypted, trust)
+    contributors, parents = _origins(statement, read, encrypted, trust)
     if dataset is not None and contributors:
         require_union(dataset, contributors)
     if not isinstance(base.get("uri"), str) or not base["uri"].isprintable():
@@ -194,18 +198,25 @@ def _verify(
         sealed=sealed,
         _read=read,
         contributors=contributors,
+        parents=parents,
     )
 
 
-def _contributors(
+def _origins(
     statement: Statement, read: Read, encrypted: Collection[str], trust: TrustStore
-) -> tuple[DatasetManifest, ...]:
+) -> tuple[tuple[DatasetManifest, ...], tuple[Parent, ...]]:
+    """The datasets of contributors or of parents, and the parents."""
+
     def signed(name: str) -> bytes:
         if name in encrypted:
-            raise AdapterError(f"{name} is sealed", expected="what contributors signed, for anyone to read")
+            raise AdapterError(f"{name} is sealed", expected="what others signed, for anyone to read")
         return _signed(read, name, statement.subjects[name])
 
-    return verify_contributors(statement.predicate, statement.subjects, signed, trust)
+    contributors = verify_contributors(statement.predicate, statement.subjects, signed, trust)
+    parents = verify_parents(statement.predicate, statement.subjects, signed, trust)
+    if contributors and parents:
+        raise AdapterError("the adapter says both that it was merged and that several parties trained it")
+    return contributors or sources(parents), parents
 
 
 def _check_weights(subjects: dict[str, str], read: Read) -> None:
@@ -236,31 +247,6 @@ def _signed(read: Read, name: str, digest: str) -> bytes:
     if found != digest:
         raise AdapterError(f"{name} was changed after signing", expected=f"SHA-256 {digest}", found=found, fix=CHANGED)
     return data
-
-
-def _dependency(predicate: Json, name: str) -> Json:
-    try:
-        entries = predicate["buildDefinition"]["resolvedDependencies"]
-        found = [entry for entry in entries if entry["name"] == name]
-        if len(found) == 1 and is_digest(found[0]["digest"]["sha256"]):
-            return dict(found[0])
-    except (KeyError, TypeError):
-        pass
-    raise FormatError(
-        f"{STATEMENT} does not say which {name} was used", expected=f'one resolvedDependency "{name}" with its SHA-256'
-    )
-
-
-def _finished(predicate: Json) -> datetime:
-    for name in ("dataset", "base", "code"):
-        _dependency(predicate, name)
-    match predicate:
-        case {"runDetails": {"metadata": {"finishedOn": str(finished)}}}:
-            return parse_moment(finished, STATEMENT)
-        case _:
-            raise FormatError(
-                f"{STATEMENT} does not say when training ended", expected="runDetails.metadata.finishedOn"
-            )
 
 
 def _carry_dataset(release: Path, issuer: Issuer, dataset: DatasetManifest) -> None:

@@ -19,6 +19,7 @@ from provenance.card_sections import (
     figures,
     further,
     limits,
+    parents,
     privacy,
     replay,
     screening,
@@ -28,7 +29,7 @@ from provenance.card_sections import (
 )
 from provenance.card_text import code, escaped, table
 from provenance.evaluation import SignedEvaluation, attached_evaluation
-from provenance.trigger import is_learned
+from provenance.trigger import EMBEDDINGS, is_learned
 
 HUB_BASE = re.compile(r"hf:([\w.-]+/[\w.-]+)@.+")
 METRICS = ("fid", "kid", "cmmd", "clip_score")
@@ -69,6 +70,7 @@ def model_card(source: CardSource) -> str:
                 ("base", f"{code(made.base_id)}, digest {code(made.base_digest)}"),
             ],
         ),
+        *_section("Merged from", parents(made)),
         *_section("Training data", training_data(made)),
         *_section("Training", training(made.predicate)),
         *_section("Figures", figures(source.figures)),
@@ -165,7 +167,8 @@ def _slug(name: str, digest: str) -> str:
 
 def _use(made: AdapterManifest) -> str:
     config = settings(made.predicate)
-    if config.get("kind") in ("loha", "lokr") or is_learned(str(config.get("trigger", ""))):
+    learned = is_learned(str(config.get("trigger", ""))) or EMBEDDINGS in made.files
+    if config.get("kind") in ("loha", "lokr") or learned:
         return (
             "`prov generate PROMPT --model RELEASE` draws with it, and screens, watermarks, signs and records what it"
             " draws. diffusers alone does not load all of an adapter of this kind."

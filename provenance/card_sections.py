@@ -12,6 +12,7 @@ from provenance.card_text import block, code, escaped, table
 from provenance.evaluation import BYPRODUCT as EVALUATION
 from provenance.evaluation import SignedEvaluation
 from provenance.manifest import DatasetManifest
+from provenance.merged.parents import is_merge
 
 HOLDERS_SHOWN = 20
 PRIVACY = "privacy"
@@ -47,8 +48,10 @@ def training_data(made: AdapterManifest) -> list[str]:
             for each in made.contributors
         ]
         told += [
-            "Trained by several contributors, whose pictures stayed with them:",
-            table(("contributor", "pictures", "dataset", "licences"), rows),
+            "Their datasets, each as its own maker signed it:"
+            if made.parents
+            else "Trained by several contributors, whose pictures stayed with them:",
+            table(("signed by" if made.parents else "contributor", "pictures", "dataset", "licences"), rows),
         ]
     return told
 
@@ -71,6 +74,20 @@ def _holders(dataset: DatasetManifest) -> str:
     named = ", ".join(f"{escaped(holder)} ({count})" for holder, count in holders[:HOLDERS_SHOWN])
     more = f", and {len(holders) - HOLDERS_SHOWN} more" if len(holders) > HOLDERS_SHOWN else ""
     return f"Rights holders: {named}{more}."
+
+
+def parents(made: AdapterManifest) -> list[str]:
+    """Which adapters it was merged from, with what weights."""
+    if not made.parents:
+        return []
+    rows = [
+        (escaped(each.name), f"{each.weight:g}", code(each.weights), code(each.digest), escaped(each.issuer.name))
+        for each in made.parents
+    ]
+    return [
+        "The sum of what these adapters change in the base, each by its weight:",
+        table(("adapter", "weight", "weights, SHA-256", "attestation, SHA-256", "signed by"), rows),
+    ]
 
 
 def settings(predicate: Json) -> Json:
@@ -163,6 +180,11 @@ def screening(predicate: Json) -> list[str]:
 
 def replay(predicate: Json) -> list[str]:
     """Whether the training can be executed again and compared; whether anybody did is not in a statement."""
+    if is_merge(predicate):
+        return [
+            "A merge has no training to replay. Whoever has its parents computes it again, bit for bit:"
+            " `prov model merge --check RELEASE PARENT…`."
+        ]
     for entry in _named(predicate, "replay"):
         match entry:
             case {"every": int(every), "links": [*links], "head": str(head)}:
@@ -182,6 +204,12 @@ def replay(predicate: Json) -> list[str]:
 
 def privacy(predicate: Json) -> list[str]:
     """What was spent of a privacy budget, as the accountant has it."""
+    if is_merge(predicate):
+        return [
+            part
+            for entry in _named(predicate, PRIVACY)
+            for part in ("What each parent stated, by the digest of its attestation:", block(entry))
+        ]
     return [
         part
         for entry in _named(predicate, PRIVACY)

@@ -44,6 +44,7 @@ from provenance.ledger.accounts import KeystoreAccount
 from provenance.ledger.licences import Shares, Terms
 from provenance.ledger.protocol import Account, Ledger, Token
 from provenance.manifest import CHAIN, DatasetManifest, verify_dataset
+from provenance.merged.publishing import require_parent_tokens
 from provenance.sealing.cipher import content_key_id, seal
 from provenance.sealing.handover import own_content_key
 from provenance.sealing.sealed import SUFFIX, SealedFile, SealedFiles, is_to_be_sealed
@@ -124,6 +125,7 @@ def publish_release(
             found=f"dataset {dataset.digest} ({dataset.name})",
             fix="give the dataset release it was trained on with --dataset",
         )
+    require_parent_tokens(made.parents, ledger, parents)
     known = ledger.token_of_weights(made.weights_digest)
     if known is not None and known.maker == account.address:
         return known
@@ -159,18 +161,22 @@ def publish_release(
 
 
 def _dataset(made: AdapterManifest, dataset_release: Path, trust: TrustStore, include_data: bool) -> DatasetManifest:
-    """The dataset with its pictures or, where contributors kept theirs, as the adapter's own release carries it."""
+    """The dataset with its pictures or, where it collects others' datasets, as the adapter's own release carries it."""
     if not made.contributors or made.dataset is None:
         return verify_dataset(dataset_release, trust)
     if include_data:
         raise AdapterError(
-            "the pictures of this adapter never left those who contributed them",
+            "the pictures of this adapter's parents are not in its release"
+            if made.parents
+            else "the pictures of this adapter never left those who contributed them",
             expected="a release without them",
             fix="publish without --include-data",
         )
     if made.root is None or dataset_release.resolve() != made.root.resolve():
         raise AdapterError(
-            "this adapter was trained by several contributors, whose dataset lies in its own release",
+            "this adapter was trained by several contributors, whose dataset lies in its own release"
+            if not made.parents
+            else "this adapter was merged from several, whose datasets are collected in its own release",
             fix=f"publish with --dataset {made.root}",
         )
     made.dataset.issuer.require_trusted("the collective dataset")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from provenance.canonical import Json, canonical_json, parse_json
 from provenance.errors import AdapterError, FormatError
@@ -27,6 +26,7 @@ from provenance.federated.statements import (
     Update,
 )
 from provenance.manifest import DatasetManifest, verify_dataset_files
+from provenance.training_statement import dependencies
 from provenance.trust import TrustStore
 
 TYPE = "urn:prov:contribution:v1"
@@ -122,7 +122,7 @@ def verify_contributors(
     round before gave, and that the adapter's statement lists these datasets and these updates and no others. Raises
     FormatError, SignatureError or AdapterError.
     """
-    listed = [entry for entry in _dependencies(predicate) if str(entry.get("name", "")).startswith(DEPENDENCY)]
+    listed = [entry for entry in dependencies(predicate) if str(entry.get("name", "")).startswith(DEPENDENCY)]
     present = sorted(name for name in files if name.startswith(FOLDER))
     if not listed and not present:
         return ()
@@ -256,11 +256,3 @@ class _History:
                 raise AdapterError(
                     f"round {number} has updates that no contributor's statement is kept for", found=", ".join(left)
                 )
-
-
-def _dependencies(predicate: Json) -> list[Json]:
-    try:
-        entries: Any = predicate["buildDefinition"]["resolvedDependencies"]
-        return [entry for entry in entries if isinstance(entry, dict)]
-    except (KeyError, TypeError):
-        return []

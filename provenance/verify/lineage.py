@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from provenance.adapter import verify_adapter_files
@@ -12,6 +12,7 @@ from provenance.federated.collective import require_union
 from provenance.ledger.licences import NEVER
 from provenance.ledger.protocol import Stream, Token
 from provenance.manifest import DatasetManifest, verify_dataset_files
+from provenance.merged.parents import Parent
 from provenance.moments import format_moment
 from provenance.record import ImageRecord
 from provenance.release import TERMS, Release, open_release
@@ -109,13 +110,29 @@ def _check_adapter(
             f"{contributor.digest}"
             for contributor in adapter.contributors
         ),
+        *(line for parent in adapter.parents for line in _told_of(parent)),
     )
     findings.facts["adapter"] |= {
         "base": adapter.base_id,
         "issuer": adapter.issuer.name,
         "sealed": adapter.sealed is not None,
     }
+    if adapter.parents:
+        findings.facts["adapter"]["parents"] = [
+            {"name": each.name, "statement": each.digest, "weight": each.weight, "weights": each.weights}
+            for each in adapter.parents
+        ]
     return adapter.contributors
+
+
+def _told_of(parent: Parent, depth: int = 0) -> Iterator[str]:
+    """One line for a parent of a merge, and one for each of its own."""
+    yield (
+        f"{'its parent' if depth else 'merged from'} {parent.name} with weight {parent.weight:g}, weights sha256 "
+        f"{parent.weights}, statement sha256 {parent.digest}, signed by {parent.issuer.name}"
+    )
+    for each in parent.parents:
+        yield from _told_of(each, depth + 1)
 
 
 def _check_dataset(
