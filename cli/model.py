@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import model_card
+from cli import model_card, model_merge
 from cli.account import As, AsJson, acting
 from cli.console import emit, note, refusals
 from cli.license import Commercial, Quota, Transferable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Publish adapters as tokens and look at them.", no_args_is_help=True, rich_markup_mode=None)
 app.command("card")(model_card.command)
+app.command("merge")(model_merge.command)
 
 TokenNumber = Annotated[int, typer.Argument(min=1, help="Number of the adapter's token.")]
 Reason = Annotated[str, typer.Option(help="Why; it is public and stays on the chain.")]

@@ -84,29 +84,14 @@ def attest(
                 "threads": run.threads,
             },
             "resolvedDependencies": [
-                {
-                    "name": "dataset",
-                    "uri": f"urn:prov:dataset:sha256:{manifest.digest}",
-                    "digest": {"sha256": manifest.digest},
-                    "mediaType": "application/vnd.in-toto+json",
-                    "annotations": {
-                        "issuer": manifest.issuer.root_digest,
-                        "items": len(manifest.records),
-                        "licences": list(manifest.licences),
-                        "name": manifest.name,
-                    },
-                },
+                dataset_entry("dataset", manifest),
                 {
                     "name": "base",
                     "uri": base.id,
                     "digest": {"sha256": base.digest},
                     "annotations": {"family": base.family},
                 },
-                {
-                    "name": "code",
-                    "uri": f"pkg:generic/prov@{version('prov')}",
-                    "digest": {"sha256": code_digest()},
-                },
+                code_entry(),
             ],
         },
         "runDetails": {
@@ -132,6 +117,31 @@ def attest(
                 *further,
             ],
         },
+    }
+
+
+def dataset_entry(name: str, manifest: DatasetManifest) -> Json:
+    """The resolvedDependency that names a dataset."""
+    return {
+        "name": name,
+        "uri": f"urn:prov:dataset:sha256:{manifest.digest}",
+        "digest": {"sha256": manifest.digest},
+        "mediaType": "application/vnd.in-toto+json",
+        "annotations": {
+            "issuer": manifest.issuer.root_digest,
+            "items": len(manifest.records),
+            "licences": list(manifest.licences),
+            "name": manifest.name,
+        },
+    }
+
+
+def code_entry() -> Json:
+    """The resolvedDependency that names the code that runs."""
+    return {
+        "name": "code",
+        "uri": f"pkg:generic/prov@{version('prov')}",
+        "digest": {"sha256": code_digest()},
     }
 
 

@@ -24,7 +24,7 @@ def kohya_bytes(weights: Mapping[str, torch.Tensor], config: TrainConfig, metada
     Of PEFT's keys for UNets, ComfyUI loads none and only warns.
     """
     tensors = {
-        f"{_layer_key(layer, weights)}.{_PARTS.get(part, part)}": tensor
+        f"{layer_key(layer, weights)}.{_PARTS.get(part, part)}": tensor
         for layer, parts in layers_of(weights).items()
         for part, tensor in _as_lycoris(layer, parts, config).items()
     }
@@ -58,7 +58,8 @@ def _as_lycoris(layer: str, parts: Mapping[str, torch.Tensor], config: TrainConf
     return written | {"alpha": torch.tensor(alpha)}
 
 
-def _layer_key(layer: str, weights: Mapping[str, torch.Tensor]) -> str:
+def layer_key(layer: str, weights: Mapping[str, torch.Tensor]) -> str:
+    """A layer's name in such a file; ``weights``, by diffusers' names, tell whether there are two text encoders."""
     component, _, path = layer.partition(".")
     return f"{_prefix(component, weights)}_{path.replace('.', '_')}"
 

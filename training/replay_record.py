@@ -8,6 +8,7 @@ from provenance.adapter import STATEMENT, WEIGHTS, AdapterManifest
 from provenance.byproducts import byproducts
 from provenance.canonical import Json, canonical_json, sha256_hex
 from provenance.errors import FormatError
+from provenance.merged.parents import is_merge
 from provenance.trigger import EMBEDDINGS, is_learned
 from training.config import TrainConfig
 from training.errors import ConfigError, ReplayRefused, ReplayUnavailable
@@ -35,6 +36,11 @@ def read_recorded(adapter: AdapterManifest) -> Recorded:
     Raises ReplayUnavailable when there is no chain, FormatError or ReplayRefused when it does not
     hold.
     """
+    if is_merge(adapter.predicate):
+        raise ReplayUnavailable(
+            "the adapter was merged from others: there is no training to replay, but the merge can be computed again",
+            fix="prov model merge --check RELEASE PARENT… with the releases of its parents; replay those by themselves",
+        )
     chains = [entry for entry in byproducts(adapter.predicate, NAME) if entry["name"] == NAME]
     if not chains:
         raise ReplayUnavailable(

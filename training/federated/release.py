@@ -28,12 +28,12 @@ from provenance.manifest import DatasetManifest
 from provenance.moments import format_moment, utc_now
 from provenance.signing import staged
 from provenance.trust import TrustStore
-from training.attestation import BUILDER, Run
+from training.attestation import BUILDER, Run, code_entry, dataset_entry
 from training.config import TrainConfig
 from training.metadata import adapter_metadata
 from training.private_accounting import PRIVACY
 from training.release import CONFIG_NAME, adapter_files
-from training.replay_stack import code_digest, version, versions
+from training.replay_stack import version, versions
 
 if TYPE_CHECKING:
     import torch
@@ -118,9 +118,9 @@ def attest_federated(
             },
             "internalParameters": {"prediction": finished.prediction, "side": finished.side},
             "resolvedDependencies": [
-                _dataset("dataset", collective),
+                dataset_entry("dataset", collective),
                 *(
-                    _dataset(f"{DEPENDENCY}{number}", contributor.dataset)
+                    dataset_entry(f"{DEPENDENCY}{number}", contributor.dataset)
                     for number, contributor in enumerate(finished.contributors, start=1)
                 ),
                 {
@@ -129,11 +129,7 @@ def attest_federated(
                     "digest": {"sha256": base.digest},
                     "annotations": {"family": base.family},
                 },
-                {
-                    "name": "code",
-                    "uri": f"pkg:generic/prov@{version('prov')}",
-                    "digest": {"sha256": code_digest()},
-                },
+                code_entry(),
             ],
         },
         "runDetails": {
@@ -167,18 +163,3 @@ def attest_federated(
 def _privacy(finished: Finished) -> Json:
     privacies = {each.dataset.digest: each.enrolment.privacy for each in finished.contributors}
     return {"name": PRIVACY, "annotations": {"by": "contributors", "privacies": privacies}}
-
-
-def _dataset(name: str, manifest: DatasetManifest) -> Json:
-    return {
-        "name": name,
-        "uri": f"urn:prov:dataset:sha256:{manifest.digest}",
-        "digest": {"sha256": manifest.digest},
-        "mediaType": "application/vnd.in-toto+json",
-        "annotations": {
-            "issuer": manifest.issuer.root_digest,
-            "items": len(manifest.records),
-            "licences": list(manifest.licences),
-            "name": manifest.name,
-        },
-    }
