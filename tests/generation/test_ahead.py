@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from pathlib import Path
 from threading import Event
 
 import pytest
 
+import generation.order
 from generation.ahead import Abandoned, drawn_ahead
+from generation.easel import Pictures, Plan
+from generation.means import Means
+from generation.order import generate
+from generation.request import GenerationRequest
+from provenance.home import Home
+from provenance.record import ImageRecord
+from provenance.setup import set_up
 
 SOON = 20
 
@@ -103,3 +113,35 @@ def test_whoever_stops_early_stops_what_is_being_drawn(end: type[BaseException])
         finish()
     assert ended == [1]
     assert threading.active_count() == before
+
+
+def one_after_the_other(
+    plans: Iterable[Plan], draw: Callable[[Plan, Event], Pictures]
+) -> Generator[tuple[Plan, Pictures], None, None]:
+    for plan in plans:
+        yield plan, draw(plan, Event())
+
+
+def test_pictures_are_those_that_are_drawn_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    request = GenerationRequest(("a red fish", "a blue boat", "a green tree"), seed=5, steps=2)
+
+    made = set_up(tmp_path / "made", name="Test Studio").home
+
+    def drawn(name: str) -> list[ImageRecord]:
+        # One ledger twice: the payloads are in the noise, and make half of a picture.
+        shutil.copytree(made.path, tmp_path / name)
+        home = Home.open(tmp_path / name)
+        issue = generate(request, home=home, out=tmp_path / f"{name}-out", means=Means(batch_size=1))
+        return [image.record for image in issue.images]
+
+    ahead = drawn("ahead")
+    monkeypatch.setattr(generation.order, "drawn_ahead", one_after_the_other)
+    in_turn = drawn("in-turn")
+    torch.set_num_threads(threads)
+    assert [record.payload for record in ahead] == [record.payload for record in in_turn]
+    assert [record.pixels for record in ahead] == [record.pixels for record in in_turn]
+    assert len(ahead) == 3

@@ -39,6 +39,7 @@ from provenance.trust import TrustStore
 from provenance.verify import Report, Verdict, verify_image
 from provenance.verify.evidence import HomeEvidence
 from provenance.verify.verifier import verify_with
+from safety.clip_filter import OpenClipContentFilter
 from safety.log_audit import audit_log
 from safety.watermark import detect, embed
 from tests.training.conftest import save_tiny_pipeline
@@ -154,6 +155,18 @@ def test_an_input_that_the_policy_blocks_is_refused_and_logged(studio: Studio, t
     report = audit_log(studio.home.path / "safety.log")
     assert (report.entries, report.faults) == (1, ())
     assert sha256_hex(read_file(skull)) not in (studio.home.path / "safety.log").read_text()
+
+
+def test_an_input_that_cannot_be_screened_is_refused(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(OpenClipContentFilter, "screen_batch", fail)
+    with pytest.raises(InputBlocked, match="cannot be screened"):
+        edit(studio, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_bytes_that_are_no_picture_are_refused_before_anything_is_loaded(
