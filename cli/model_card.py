@@ -36,6 +36,7 @@ def command(
     with refusals():
         from provenance.card import model_card
         from provenance.errors import UsageError
+        from provenance.evaluation import require_about
         from provenance.files import write_file
         from provenance.trust import home_and_files
 
@@ -43,6 +44,8 @@ def command(
             raise UsageError(f"{out} is already there", expected="a new file", fix="give another --out, or move it")
         believed = home_and_files(trust or [])
         found = _source(model, believed, evaluation, _spdx(licence))
+        if found.evaluation is not None:
+            require_about(found.evaluation, dataset=found.made.dataset_digest, base=found.made.base_digest)
         card = model_card(found)
         if out is not None:
             write_file(out, card.encode())

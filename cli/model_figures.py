@@ -17,6 +17,7 @@ def published_figures(reader: LedgerReader, token: Token) -> tuple[Json | None, 
     A release that cannot be read, or figures that do not verify, are told in a line: what the ledger says stays true.
     """
     from provenance.errors import ProvenanceError
+    from provenance.evaluation import require_about
     from provenance.home import Home
     from provenance.release import open_release
     from provenance.stores import open_store
@@ -25,6 +26,8 @@ def published_figures(reader: LedgerReader, token: Token) -> tuple[Json | None, 
     try:
         trust = home_and_files([]).with_roots(reader.issuers(token.maker, token.minted_at))
         signed = open_release(open_store(Home.open()), token.cid).evaluation(trust, weights=token.weights)
+        if signed is not None:
+            require_about(signed, dataset=token.dataset, base=token.base)
     except ProvenanceError as error:
         return {"refused": error.what}, [f"figures   not shown: {error.what}"]
     if signed is None:

@@ -122,7 +122,7 @@ def evaluation_byproduct(evaluation: Evaluation, report: bytes) -> Json:
 def attached_evaluation(made: AdapterManifest) -> SignedEvaluation | None:
     """The last claim that a training attestation carries, None when there is none.
 
-    Raises FormatError when it is malformed, and AdapterError when it is about other weights.
+    Raises FormatError when it is malformed, and AdapterError when it is about other weights, or another base.
     """
     found = [entry for entry in byproducts(made.predicate, BYPRODUCT) if entry["name"] == BYPRODUCT]
     if not found:
@@ -138,7 +138,28 @@ def attached_evaluation(made: AdapterManifest) -> SignedEvaluation | None:
         raise AdapterError(
             "the attached evaluation is about another adapter", expected=made.weights_digest, found=evaluation.weights
         )
-    return SignedEvaluation(evaluation, made.issuer, made.digest, str(digest))
+    attached = SignedEvaluation(evaluation, made.issuer, made.digest, str(digest))
+    require_about(attached, dataset=made.dataset_digest, base=made.base_digest)
+    return attached
+
+
+def require_about(signed: SignedEvaluation, *, dataset: str, base: str) -> None:
+    """Raises AdapterError unless figures are with the adapter's own base, and say so when against its own dataset.
+
+    ``dataset`` and ``base`` are the digests that the adapter's statement names: a claim can say anything of them.
+    """
+    claim = signed.evaluation.value
+    measured = claim["model"]["base"]["digest"]
+    if measured != base:
+        raise AdapterError("the figures were measured with another base", expected=base, found=measured)
+    reference = claim["reference"]
+    if reference["trained_on"] != (reference["digest"] == dataset):
+        raise AdapterError(
+            "the figures do not say rightly whether they are against the pictures that were trained on",
+            expected=f"the truth about dataset {dataset}",
+            found=f"trained_on {reference['trained_on']} of dataset {reference['digest']}",
+            fix="evaluate this adapter anew: prov evaluate",
+        )
 
 
 def require_report(signed: SignedEvaluation, report: bytes) -> None:

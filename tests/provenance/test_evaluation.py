@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from provenance.adapter import verify_adapter
 from provenance.byproducts import add_byproduct
 from provenance.canonical import canonical_json
 from provenance.errors import AdapterError, FileRefused, FormatError, ProvenanceError, SignatureError
@@ -27,6 +28,7 @@ from provenance.evaluation import (
     verify_evaluation_folder,
 )
 from provenance.evaluation_claim import SHAPE, WARNINGS, Evaluation
+from provenance.evaluation_warnings import due_warnings
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer
 from provenance.release import Release
@@ -230,6 +232,29 @@ def test_attached_figures_of_other_weights_are_refused(tmp_path: Path, issuer: I
     told = add_byproduct(release, byproduct, weights=made.weights_digest, issuer=issuer, home=home)
     with pytest.raises(AdapterError, match="another adapter"):
         attached_evaluation(told)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("model.base.digest", "7" * 64, "another base"),
+        ("reference.trained_on", False, "trained on"),
+        ("reference.digest", "7" * 64, "trained on"),
+    ],
+)
+def test_figures_that_contradict_the_adapters_own_statement_are_refused(
+    tmp_path: Path, issuer: Issuer, home: Home, path: str, value: Any, told: str
+) -> None:
+    release = tmp_path / "release"
+    made = write_release(release, issuer)
+    lie = changed(claim(made.weights_digest), path, value)
+    lie["warnings"] = due_warnings(lie)
+    data = report(lie)
+    add_byproduct(
+        release, evaluation_byproduct(parse_report(data), data), weights=made.weights_digest, issuer=issuer, home=home
+    )
+    with pytest.raises(AdapterError, match=told):
+        attached_evaluation(verify_adapter(release, TrustStore(frozenset({issuer.root_digest}))))
 
 
 def published(files: dict[str, bytes | Path]) -> Release:
