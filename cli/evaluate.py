@@ -78,6 +78,7 @@ def command(
         require_torchmetrics()
         session = EvaluationSession.open(model, base, trust, account, out, resume=resume, sign=sign, attach=attach)
         manifest = verify_dataset(dataset, session.trust, progress=progress("verifying"))
+        session.note_privacy(manifest.digest)
         asked = _asked(manifest, prompts, count, seed)
         gallery = session.gallery(features, clip, clip_tag, policy, steps, guidance)
         audit = _audited(session.model, manifest, gallery.studio, memorisation, seed)

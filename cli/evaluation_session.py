@@ -85,6 +85,24 @@ class EvaluationSession:
         """Where a stopped evaluation finds what it had measured."""
         return self.out.with_name(f"{self.out.name}.work")
 
+    def note_privacy(self, reference: str) -> None:
+        """Says what figures against the dataset ``reference`` (a digest) do to a promise of differential privacy.
+
+        Of an adapter that is only known as a token nothing is said: its statement is not read here.
+        """
+        from provenance.adapter import verify_adapter
+        from provenance.byproducts import byproducts
+        from provenance.card_sections import PRIVACY
+
+        if self.release is None or reference != self.model.dataset:
+            return
+        if byproducts(verify_adapter(self.release, self.trust).predicate, PRIVACY):
+            note(
+                "note: this adapter was trained privately, and figures against its own pictures are not part of that:"
+                " whoever sees them learns of the pictures beyond its epsilon. Compare with another --dataset to hand"
+                " figures on"
+            )
+
     def _require_room(self, *, resume: bool) -> None:
         from provenance.errors import UsageError
         from provenance.evaluation import ENVELOPE
