@@ -210,15 +210,23 @@ def privacy(predicate: Json) -> list[str]:
             for entry in _named(predicate, PRIVACY)
             for part in ("What each parent stated, by the digest of its attestation:", block(entry))
         ]
-    return [
-        part
-        for entry in _named(predicate, PRIVACY)
-        for part in (
-            f"Trained with differential privacy: epsilon {code(entry.get('epsilon'))} at delta"
-            f" {code(entry.get('delta'))}, for {escaped(str(entry.get('unit', 'one item')))}.",
-            block(entry),
-        )
-    ]
+    told = []
+    for entry in _named(predicate, PRIVACY):
+        match entry:
+            case {"privacies": dict(privacies)}:
+                each = [f"dataset {code(name)}, {_budget(one)}" for name, one in sorted(privacies.items())]
+                told += [f"Trained with differential privacy, by each contributor: {'; '.join(each)}.", block(entry)]
+            case _:
+                told += [f"Trained with differential privacy: {_budget(entry)}.", block(entry)]
+    return told
+
+
+def _budget(stated: Any) -> str:
+    spent = stated if isinstance(stated, dict) else {}
+    return (
+        f"epsilon {code(spent.get('epsilon'))} at delta {code(spent.get('delta'))}, for"
+        f" {escaped(str(spent.get('unit', 'one item')))}"
+    )
 
 
 def further(predicate: Json) -> list[str]:

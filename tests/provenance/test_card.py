@@ -102,6 +102,18 @@ def test_a_private_training_says_what_it_spent_and_why_it_has_no_chain(
     assert "withholds its replay chain" in text
 
 
+def test_what_each_contributor_to_a_private_training_spent_is_told(
+    made: AdapterManifest, tmp_path: Path, issuer: Issuer, home: Home
+) -> None:
+    spent = {"epsilon": 3.5, "delta": 1e-5, "unit": "one item of the dataset"}
+    stated = {"by": "contributors", "privacies": {"8" * 64: spent}}
+    privacy = {"name": "privacy", "digest": {"sha256": "9" * 64}, "annotations": stated}
+    told = add_byproduct(tmp_path / "release", privacy, weights=made.weights_digest, issuer=issuer, home=home)
+    text = model_card(CardSource(told, None))
+    assert f"dataset `{'8' * 64}`, epsilon `3.5` at delta `1e-05`, for one item of the dataset" in text
+    assert "`None`" not in text
+
+
 @pytest.mark.parametrize(
     ("config", "loads"), [({"kind": "lora"}, True), ({"kind": "lokr"}, False), ({"trigger": "<dove>"}, False)]
 )
