@@ -20,8 +20,8 @@ from training.federated.client import Contribution
 from training.federated.errors import ContributionRefused, FederationError
 from training.federated.terms import Terms
 
-SECURE = Terms.of("shared", 2, 3, None, True, waits=30.0, round_time=30.0)
-PLAIN = Terms.of("shared", 2, 3, None, False, waits=30.0, round_time=30.0)
+SECURE = Terms.of("shared", 2, 3, None, True, waits=300.0, round_time=300.0)
+PLAIN = Terms.of("shared", 2, 3, None, False, waits=300.0, round_time=300.0)
 
 Change = Callable[[ConfigRecord], None]
 

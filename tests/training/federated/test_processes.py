@@ -36,7 +36,7 @@ kohya = false
 threads = 1
 device = "cpu"
 """
-SECONDS = 240
+SECONDS = 900
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ TOTAL = sum(SIZES.values())
 
 def terms(secure: bool, **changes: Any) -> Terms:
     usual = {"name": "shared", "rounds": ROUNDS, "contributors": 3, "least": None, "secure": secure}
-    return Terms.of(**(usual | {"waits": 30.0, "round_time": 30.0} | changes))
+    return Terms.of(**(usual | {"waits": 300.0, "round_time": 300.0} | changes))
 
 
 def run(
@@ -460,7 +460,7 @@ def test_nobody_takes_part_twice(world: World, contributors: Sequence[Party]) ->
     def later(contribution: Contribution, reaching: Reaching) -> Any:
         while contribution.manifest.name != "Ada's pictures" and len(world.notes) < 2:
             time.sleep(0.01)
-        stay_connected(reaching, contribution, lambda: contribution.finished is not None, 60.0)
+        stay_connected(reaching, contribution, lambda: contribution.finished is not None, 600.0)
         return contribution.finished
 
     adapter = world.run(terms(False), twice | make, reached=later)
@@ -494,11 +494,11 @@ def test_a_contributor_that_vanishes_is_named_and_the_others_are_told(
 ) -> None:
     def leave(contribution: Contribution, reaching: Reaching) -> Any:
         if contribution.manifest.name != "Cid's pictures":
-            stay_connected(reaching, contribution, lambda: contribution.finished is not None, 60.0)
+            stay_connected(reaching, contribution, lambda: contribution.finished is not None, 600.0)
             return contribution.finished
         # As soon as it is asked to train, its connection is gone.
         contribution.train = _gone  # type: ignore[method-assign]
-        return stay_connected(reaching, contribution, lambda: True, 60.0)
+        return stay_connected(reaching, contribution, lambda: True, 600.0)
 
     make = {party.name: (lambda party=party: world.contribution(party)) for party in contributors}
     with pytest.raises(ContributorLost, match=r'"Cid" .* went away'):
@@ -538,11 +538,11 @@ def test_by_tls_only_who_knows_the_servers_root_talks_to_it(
     def by_tls(contribution: Contribution, reaching: Reaching) -> Any:
         address = str(reaching.address)
         with pytest.raises(FederationUnavailable):
-            stay_connected(Reaching.of(address, True, None), contribution, lambda: False, 60.0)
+            stay_connected(Reaching.of(address, True, None), contribution, lambda: False, 600.0)
         with pytest.raises(FederationUnavailable):
-            stay_connected(reaching, contribution, lambda: False, 60.0)
+            stay_connected(reaching, contribution, lambda: False, 600.0)
         known = Reaching.of(address, False, certificate)
-        stay_connected(known, contribution, lambda: contribution.finished is not None, 60.0)
+        stay_connected(known, contribution, lambda: contribution.finished is not None, 600.0)
         return contribution.finished
 
     listening = Listening.of("127.0.0.1:0", certificate, key)
@@ -592,7 +592,7 @@ def test_strangers_do_not_disturb(world: World, contributors: Sequence[Party]) -
             stranger = socket.create_connection((reaching.address.host, reaching.address.port))
             stranger.sendall(data)
             held.append(stranger)
-        stay_connected(reaching, contribution, lambda: contribution.finished is not None, 60.0)
+        stay_connected(reaching, contribution, lambda: contribution.finished is not None, 600.0)
         return contribution.finished
 
     make = {party.name: (lambda party=party: world.contribution(party)) for party in contributors}

@@ -75,16 +75,16 @@ class World:
                 opened=opened.set_result,
             )
             serving.add_done_callback(lambda done: opened.cancel())
-            reaching = Reaching.of(opened.result(timeout=60), False, None)
+            reaching = Reaching.of(opened.result(timeout=600), False, None)
             for name, make in (before or {}).items():
                 self._note(name, pool.submit(_take_part, make(), reaching))
             taking = {name: pool.submit(take_part, make(), reaching) for name, make in contributions.items()}
             for name, each in taking.items():
                 self._note(name, each)
-            return serving.result(timeout=120)
+            return serving.result(timeout=600)
 
     def _note(self, name: str, taking: Future[Json]) -> None:
-        error = taking.exception(timeout=120)
+        error = taking.exception(timeout=600)
         self.ended[name] = error if error is not None else taking.result()
 
     def contribution(self, party: Any, **changes: Any) -> Contribution:
@@ -106,6 +106,6 @@ class World:
 
 
 def _take_part(contribution: Contribution, reaching: Reaching) -> Json:
-    stay_connected(reaching, contribution, lambda: contribution.finished is not None, 60.0)
+    stay_connected(reaching, contribution, lambda: contribution.finished is not None, 600.0)
     assert contribution.finished is not None
     return contribution.finished
