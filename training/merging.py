@@ -80,8 +80,8 @@ def merge(wanted: Sequence[Weighted], name: str, release: Path, issuer: Issuer) 
         (folder / FOLDER).mkdir(parents=True)
         for file, data in files.items():
             (folder / file).write_bytes(data)
-        for number, file in enumerate(kept, start=1):
-            (folder / parent_name(number)).write_bytes(file.to_bytes())
+        for number, each in enumerate(kept, start=1):
+            (folder / parent_name(number)).write_bytes(each.to_bytes())
         predicate = attest_merge(name, parents, collective, files[WEIGHTS], started)
         sign_adapter(staging, issuer=issuer, predicate=predicate, dataset=collective)
     return verify_adapter(release, trust)
