@@ -179,7 +179,7 @@ def _verify(
         raise AdapterError(
             "the release carries another dataset than it was trained on", expected=used, found=dataset.digest
         )
-    contributors, parents = _origins(statement, read, encrypted, trust)
+    contributors, parents = _origins(statement, read, encrypted, trust, issuer)
     if dataset is not None and contributors:
         require_union(dataset, contributors)
     if not isinstance(base.get("uri"), str) or not base["uri"].isprintable():
@@ -203,7 +203,7 @@ def _verify(
 
 
 def _origins(
-    statement: Statement, read: Read, encrypted: Collection[str], trust: TrustStore
+    statement: Statement, read: Read, encrypted: Collection[str], trust: TrustStore, issuer: VerifiedIssuer
 ) -> tuple[tuple[DatasetManifest, ...], tuple[Parent, ...]]:
     """The datasets of contributors or of parents, and the parents."""
 
@@ -212,7 +212,7 @@ def _origins(
             raise AdapterError(f"{name} is sealed", expected="what others signed, for anyone to read")
         return _signed(read, name, statement.subjects[name])
 
-    contributors = verify_contributors(statement.predicate, statement.subjects, signed, trust)
+    contributors = verify_contributors(statement.predicate, statement.subjects, signed, trust, issuer)
     parents = verify_parents(statement.predicate, statement.subjects, signed, trust)
     if contributors and parents:
         raise AdapterError("the adapter says both that it was merged and that several parties trained it")

@@ -27,7 +27,7 @@ from provenance.federated.statements import (
 )
 from provenance.manifest import DatasetManifest, verify_dataset_files
 from provenance.training_statement import dependencies
-from provenance.trust import TrustStore
+from provenance.trust import TrustStore, VerifiedIssuer
 
 TYPE = "urn:prov:contribution:v1"
 PLAN_KEYS, KEYS = {"envelope", "issuer"}, {"type", "issuer", "dataset", "enrolment", "updates"}
@@ -113,13 +113,14 @@ def verify_dataset_parts(parts: Mapping[str, bytes], trust: TrustStore, what: st
 
 
 def verify_contributors(
-    predicate: Json, files: Mapping[str, str], read: Read, trust: TrustStore
+    predicate: Json, files: Mapping[str, str], read: Read, trust: TrustStore, issuer: VerifiedIssuer
 ) -> tuple[DatasetManifest, ...]:
     """Verifies what every contributor to an adapter signed, and gives their datasets; none for an ordinary training.
 
-    ``files`` are those below ``adapter/``, which ``read`` reads as they were signed. Checked are all signatures, that
-    every statement is of this plan, dataset, base and settings, that in each round all began from the weights that the
-    round before gave, and that the adapter's statement lists these datasets and these updates and no others. Raises
+    ``files`` are those below ``adapter/``, which ``read`` reads as they were signed, and ``issuer`` is who signed them.
+    Checked are all signatures, that this issuer made the plan, that every
+    statement is of this plan, dataset, base and settings, that in each round all began from the weights that the round
+    before gave, and that the adapter's statement lists these datasets and these updates and no others. Raises
     FormatError, SignatureError or AdapterError.
     """
     listed = [entry for entry in dependencies(predicate) if str(entry.get("name", "")).startswith(DEPENDENCY)]
@@ -133,7 +134,7 @@ def verify_contributors(
             expected=", ".join(expected),
             found=", ".join(present) or "none of them",
         )
-    plan = _read_plan(read(PLAN), trust)
+    plan = _read_plan(read(PLAN), trust, issuer)
     if len(listed) != plan[0].contributors:
         raise AdapterError("the plan was for another number of contributors", expected=str(plan[0].contributors))
     history = _History.of(predicate, plan)
@@ -153,12 +154,21 @@ def verify_contributors(
     return tuple(datasets)
 
 
-def _read_plan(data: bytes, trust: TrustStore) -> tuple[Plan, str]:
+def _read_plan(data: bytes, trust: TrustStore, issuer: VerifiedIssuer) -> tuple[Plan, str]:
     value = parse_json(data, PLAN, limit=MAX_BYTES)
     if not isinstance(value, dict) or set(value) != PLAN_KEYS or not all(isinstance(v, str) for v in value.values()):
         raise FormatError(f"{PLAN} is not a signed plan", expected="envelope and issuer")
     signed = Signed(value["envelope"].encode(), value["issuer"].encode())
-    statement, _ = signed.verify(PLAN_TYPE, trust, PLAN)
+    statement, planner = signed.verify(PLAN_TYPE, trust, PLAN)
+    # What contributors sign names the plan, not the weights: in a release of anybody else it would vouch for what its
+    # signers never saw. The root is compared, as a key may be renewed between plan and release.
+    if planner.root_digest != issuer.root_digest:
+        raise AdapterError(
+            "the adapter is signed by somebody else than the plan that its contributors enrolled in",
+            expected=f'"{planner.name}", root {planner.root_digest}',
+            found=f'"{issuer.name}", root {issuer.root_digest}',
+            fix="get the release from whoever made the plan",
+        )
     return Plan.of(statement, PLAN), signed.digest
 
 

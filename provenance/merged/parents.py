@@ -116,7 +116,7 @@ def open_parent(kept: KeptParent, weight: float, trust: TrustStore, what: str, g
     if dataset.digest != used:
         raise AdapterError(f"{what} has another dataset than it was trained on", expected=used, found=dataset.digest)
     read = _kept_reader(kept, statement, what)
-    contributors = verify_contributors(statement.predicate, statement.subjects, read, trust)
+    contributors = verify_contributors(statement.predicate, statement.subjects, read, trust, issuer)
     parents = verify_parents(statement.predicate, statement.subjects, read, trust, generation + 1)
     contributors = contributors or sources(parents)
     if contributors:

@@ -121,9 +121,13 @@ def make_release(
     changes: dict[str, Any] | None = None,
     collected: Sequence[DatasetManifest] | None = None,
     edit: Callable[[Json, Path], object] = lambda claim, adapter: None,
+    planner: Issuer | None = None,
 ) -> AdapterManifest:
-    """Signs it; ``changes`` are of the last contributor's last update, ``edit`` changes claim and files before."""
-    signed_plan = Signed.by(server, plan(len(senders)).to_statement())
+    """Signs it; ``changes`` are of the last contributor's last update, ``edit`` changes claim and files before.
+
+    The plan is the server's own unless there is another ``planner``.
+    """
+    signed_plan = Signed.by(planner or server, plan(len(senders)).to_statement())
     kept = [
         contribution(signed_plan, sender, **((changes or {}) if sender is senders[-1] else {})) for sender in senders
     ]

@@ -16,7 +16,7 @@ from provenance.errors import AdapterError, FormatError, ProvenanceError, Signat
 from provenance.federated.contributions import Contribution, contribution_name
 from provenance.federated.statements import ENROLMENT_TYPE, PLAN_TYPE, Plan, Signed
 from provenance.home import Home
-from provenance.identity import Issuer, create_issuer
+from provenance.identity import Issuer, create_issuer, renew_issuer
 from provenance.manifest import verify_dataset_files
 from provenance.trust import TrustStore
 from tests.provenance.federated_release import Sender, make_release, plan
@@ -112,6 +112,27 @@ def test_an_update_by_another_contributors_key_is_refused(
 ) -> None:
     with pytest.raises(SignatureError, match="no certificate for the signing key"):
         make_release(tmp_path / "r", server, senders, changes={"signer": senders[0][0]})
+
+
+def test_contributors_signatures_are_not_taken_under_the_weights_of_whoever_did_not_make_the_plan(
+    tmp_path: Path, server: Issuer, senders: Sequence[Sender]
+) -> None:
+    stranger = create_issuer(Home.create(tmp_path / "home"), "Mallory")
+    with pytest.raises(AdapterError, match="signed by somebody else than the plan") as refusal:
+        make_release(tmp_path / "r", stranger, senders, planner=server)
+    assert (refusal.value.expected, refusal.value.found) == (
+        f'"Server", root {server.root_digest}',
+        f'"Mallory", root {stranger.root_digest}',
+    )
+
+
+def test_a_plan_is_still_its_makers_after_a_renewal_of_the_key(tmp_path: Path, senders: Sequence[Sender]) -> None:
+    home = Home.create(tmp_path / "home")
+    before = create_issuer(home, "Server")
+    after = renew_issuer(home)
+    assert before.key_id != after.key_id
+    adapter = make_release(tmp_path / "r", after, senders, planner=before)
+    assert [each.issuer.name for each in adapter.contributors] == ["Ada", "Bea"]
 
 
 def _without_one(claim: Json, adapter: Path) -> None:
