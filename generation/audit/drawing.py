@@ -77,6 +77,7 @@ class Studio:
         self.clip = clip
         self.policy = policy
         self.how = how
+        self._base = base
         self._filter: ContentFilter = open_content_filter(policy, base, clip.device)
         self._key, self._log = PromptKey.of_home(home), BlockedLog(home.path / "safety.log")
         self._work = work
@@ -99,7 +100,7 @@ class Studio:
 
     def require_allowed(self, prompts: Sequence[str]) -> None:
         """Raises PromptBlocked at the first prompt that the policy blocks, once that is in the log."""
-        screen_prompts(prompts, self.policy, self._key, self._log)
+        screen_prompts(prompts, self.policy, self._key, self._log, self._base)
 
     def _measured(self, pipeline: Any, model: AuditedModel, batch: Sequence[Draw]) -> dict[str, NDArray[Any]]:
         prompts, seeds = [each.prompt for each in batch], [each.seed for each in batch]

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save
 
+import generation.screening
 from generation.adapters import Adapter
 from generation.audit.drawing import Draw, Progress, Studio
 from generation.audit.model import AuditedModel
@@ -29,6 +30,8 @@ from provenance.evaluation import parse_report
 from provenance.home import Home
 from provenance.manifest import DatasetManifest
 from safety.clip_model import open_clip_model
+from safety.policy import Policy
+from safety.prompt_stages import open_prompt_filter
 from tests.generation.audit.conftest import dataset_of as dataset_of
 from tests.generation.audit.conftest import home as home
 from tests.generation.audit.conftest import quiet as quiet
@@ -187,6 +190,20 @@ def test_captions_are_asked_in_turn_and_evenly_where_there_are_too_many() -> Non
     assert [draw.seed for draw in asked.draws] == list(range(5, 12))
     few = Asked.of_captions([f"{number:03}" for number in range(100)], 3, 0)
     assert few.prompts == ("000", "049", "099")
+
+
+def test_prompts_are_screened_as_of_the_base_that_is_looked_at(
+    home: Home, clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(policy: Policy, device: str, base: str) -> Any:
+        asked.append(base)
+        return open_prompt_filter(policy, device, base=base)
+
+    asked: list[str] = []
+    monkeypatch.setattr(generation.screening, "open_prompt_filter", opened)
+    policy, looking = policy_for(clip_folder, 0.999), open_clip_model(f"local-dir:{clip_folder}")
+    Studio(home, policy, looking, "local:another", Sampling(2, 3.0), tmp_path).require_allowed(["a dot"])
+    assert asked == ["local:another"]
 
 
 @pytest.mark.parametrize("kind", ["sd2", "sdxl", "sd3"])
