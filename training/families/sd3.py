@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from training.buckets import bucket_sides
 from training.errors import ConfigError
 from training.families import components
 from training.families.protocol import Embedded
@@ -46,11 +47,7 @@ class SD3Family:
         patch = pipe.vae_scale_factor * known.patch_size
         multiple = max(8, patch)
         side = components.picture_side(pipe, pipe.transformer, multiple, config)
-        largest = known.pos_embed_max_size * patch
-        if side > largest:
-            raise ConfigError(
-                "the training configuration", (f"`size` must be at most {largest} px for this base, not {side}",)
-            )
+        _require_places(known.pos_embed_max_size * patch, side, config)
         noising = flow_matching_of(pipe.scheduler, config, tokens=(side // patch) ** 2)
         return cls(pipe, pipe.transformer, device, side, multiple, noising)
 
@@ -79,3 +76,17 @@ class SD3Family:
             return_dict=False,
         )[0]
         return predicted
+
+
+def _require_places(largest: int, side: int, config: TrainConfig) -> None:
+    """Raises ConfigError for pictures that could be longer than the transformer's table of places, in px."""
+    if side > largest:
+        raise ConfigError(
+            "the training configuration", (f"`size` must be at most {largest} px for this base, not {side}",)
+        )
+    if not config.buckets or side % config.bucket_step:  # no buckets can be made of that, which is refused with them
+        return
+    longest = max(max(sides) for sides in bucket_sides(side, config.bucket_step))
+    if longest > largest:
+        fault = f"`buckets` of {side} px have sides of up to {longest} px, and this base takes at most {largest}"
+        raise ConfigError("the training configuration", (f"{fault}: set a smaller `size`, or leave out `buckets`",))

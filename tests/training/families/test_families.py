@@ -186,6 +186,14 @@ def test_a_picture_larger_than_the_transformer_knows_places_for_is_refused(sd3_b
         open_family(sd3_base, "cpu", TrainConfig(size=256))
 
 
+def test_buckets_longer_than_the_transformer_knows_places_for_are_refused(sd3_base: BaseModel) -> None:
+    fits = TrainConfig(size=64, bucket_step=8, buckets=True)
+    assert open_family(sd3_base, "cpu", fits).side == 64
+    with pytest.raises(ConfigError, match="sides of up to 192 px, and this base takes at most 128"):
+        open_family(sd3_base, "cpu", replace(fits, size=96))
+    assert open_family(sd3_base, "cpu", replace(fits, size=96, buckets=False)).side == 96
+
+
 def test_what_a_base_s_digest_does_not_count_is_not_loaded(sdxl_base: BaseModel, tmp_path: Path) -> None:
     folder = tmp_path / "with-more"
     shutil.copytree(sdxl_base.folder, folder)
