@@ -37,8 +37,8 @@ class Checkpoint:
     resumed_at: tuple[int, ...]
     watch: Watch
 
-    def save(self, folder: Path) -> Path:
-        """Writes ``step-NNNNNNNN.safetensors``, whole or not at all, and lets go of all but the newest two."""
+    def save(self, folder: Path, keep: int | None = KEPT) -> Path:
+        """Writes ``step-NNNNNNNN.safetensors``, whole or not at all, and lets go of all but the newest ``keep``."""
         import torch
         from safetensors.torch import save
 
@@ -54,7 +54,7 @@ class Checkpoint:
         }
         path = folder / f"step-{self.step:08}.safetensors"
         write_file(path, save(tensors, {"prov.checkpoint": canonical_json(state).decode()}))
-        for old in _checkpoints(folder)[:-KEPT]:
+        for old in _checkpoints(folder)[:-keep] if keep else ():
             old.unlink()
         return path
 
@@ -83,10 +83,24 @@ class Checkpoint:
         return cls(found, state["step"], held, trail, losses, state["started"], tuple(state["resumed_at"]), watch)
 
 
+def forget_older(folder: Path, kept: Path) -> None:
+    """Deletes the states of ``folder`` that a training which goes on from any checkpoint in ``kept`` cannot need.
+
+    That is all that are older than the newest one at or before the oldest of those checkpoints.
+    """
+    first = min((_step_of(path) for path in _checkpoints(kept)), default=0)
+    for path in [path for path in _checkpoints(folder) if _step_of(path) <= first][:-1]:
+        path.unlink()
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
+
+
 def forget_after(folder: Path, step: int) -> None:
     """Deletes the checkpoints of later steps: a training that goes on from ``step`` repeats them."""
     for path in _checkpoints(folder):
-        if int(path.stem.removeprefix("step-")) > step:
+        if _step_of(path) > step:
             path.unlink()
 
 

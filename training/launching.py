@@ -176,7 +176,9 @@ class _Follower:
     def start(cls, rank: int, count: int, order: Mapping[str, Any], folder: Path) -> _Follower:
         said = (folder / f"process-{rank}").open("w+b")
         process = subprocess.Popen(
-            [sys.executable, "-m", "training.worker"],
+            # -P: a folder of this name where the command is run is not ours.
+            [sys.executable, "-P", "-m", "training.worker"],
+            env={name: value for name, value in os.environ.items() if name != "PROV_PASSPHRASE"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

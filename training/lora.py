@@ -19,7 +19,7 @@ from provenance.errors import UsageError
 from provenance.moments import format_moment, utc_now
 from provenance.screening.screens import ScreeningChoice
 from training.attestation import Run
-from training.checkpoint import Checkpoint, forget_after
+from training.checkpoint import Checkpoint, forget_after, forget_older
 from training.config import TrainConfig
 from training.curve import write_curve
 from training.errors import CheckpointError, LossNotFinite, TrainingError, TrainingInterrupted
@@ -125,9 +125,12 @@ def train(
         if config.dp_epsilon:
             take = private_gradients(setup, work / CHECKPOINTS, resumed=checkpoint is not None)
 
-        def save(step: int, folder: str = CHECKPOINTS) -> None:
-            state = Checkpoint(binding, step, setup.state(), trail, tuple(losses), started, resumed_at, watch)
-            state.save(work / folder)
+        def checkpoint_of(step: int) -> Checkpoint:
+            return Checkpoint(binding, step, setup.state(), trail, tuple(losses), started, resumed_at, watch)
+
+        def save(step: int) -> None:
+            checkpoint_of(step).save(work / CHECKPOINTS)
+            forget_older(work / BEST, work / CHECKPOINTS)
 
         first, loop_clock = len(losses), time.monotonic()
         with open_trackers(work, config, name or release.name, first) as trackers, interruption() as interrupted:
@@ -158,7 +161,7 @@ def train(
                     watch = watch.after(done, _validation(setup, done))
                     trackers.scalars({"validation loss": watch.points[-1][1]}, done)
                     if config.patience and watch.is_best:
-                        save(done, BEST)
+                        checkpoint_of(done).save(work / BEST, keep=None)
 
                 elapsed = time.monotonic() - loop_clock
                 rate = (done - first) * config.batch_size * config.accumulate / elapsed

@@ -77,7 +77,7 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
         "ss_resolution": str((run.side, run.side)),
         "ss_sd_model_name": base.id,
         "ss_seed": str(config.seed),
-        "ss_steps": str(config.steps),
+        "ss_steps": str(len(run.losses) or config.steps),
         "ss_text_encoder_lr": repr(config.text_encoder_learning_rate or config.learning_rate)
         if trains_text(config)
         else "",

@@ -18,7 +18,7 @@ from provenance.adapter_check import require_fitting
 from provenance.base import BaseModel
 from provenance.canonical import Json, sha256_hex
 from provenance.errors import UsageError
-from training.errors import ReplayUnavailable, TrainingInterrupted
+from training.errors import ReplayRefused, ReplayUnavailable, TrainingInterrupted
 from training.interruption import interruption
 from training.loop import apply_gradients, compute_gradients
 from training.lora import Progress
@@ -28,6 +28,7 @@ from training.replay_record import Recorded
 from training.replay_snapshots import find_snapshots, load_snapshot
 from training.replay_stack import Difference, differences, is_repeatable, stack_of
 from training.setup import Setup, is_present, set_up, torch_settings
+from training.validation import held_out_paths, validation_loss
 
 if TYPE_CHECKING:
     from threading import Event
@@ -180,7 +181,7 @@ def replay(
         counter = _Counter(sum(chain.links[run.stop].step - chain.links[run.start].step for run in runs), report)
         for index, parts in _states(setup, chain, runs, files, lambda step: _take(setup, step, counter, interrupted)):
             executed += [index - 1] if index > 0 else []
-            differing = parts.differing(chain.links[index].parts)
+            differing = parts.differing(chain.links[index].parts) or _validated_otherwise(setup, recorded, index)
             if differing:
                 segment = max(index - 1, 0)
                 first, last = chain.links[segment].step, chain.links[index].step
@@ -216,6 +217,16 @@ def _states(
         for segment in run:
             taken = [take(step) for step in range(chain.links[segment].step, chain.links[segment + 1].step)]
             yield segment + 1, Parts.of(taken, *setup.state().digests())
+
+
+def _validated_otherwise(setup: Setup, recorded: Recorded, index: int) -> tuple[str, ...]:
+    """``("validation",)`` where the loss over the pictures held out is not the one that was signed for this link."""
+    points = dict(recorded.watched.watch.points) if recorded.watched is not None else {}
+    signed = points.get(recorded.chain.links[index].step)
+    if signed is None:
+        return ()
+    with setup.as_released():
+        return () if validation_loss(setup) == signed else ("validation",)
 
 
 @dataclass
@@ -261,3 +272,10 @@ def _require_same_inputs(recorded: Recorded, manifest: DatasetManifest, base: Ba
     ):
         if wanted != found:
             raise UsageError(f"this is not the {what} that the adapter was trained on", expected=wanted, found=found)
+    held_out = held_out_paths(manifest, recorded.config)
+    if recorded.watched is not None and recorded.watched.held_out != held_out:
+        raise ReplayRefused(
+            "other pictures were held out than dataset and settings lead to",
+            expected=", ".join(held_out[:5]),
+            found=", ".join(recorded.watched.held_out[:5]),
+        )

@@ -14,6 +14,8 @@ from training.config import TrainConfig
 from training.errors import ConfigError, ReplayRefused, ReplayUnavailable
 from training.release import KOHYA_NAME
 from training.replay_chain import NAME, Binding, Chain, tensors_body
+from training.watch import NAME as VALIDATION
+from training.watch import Watched
 
 DEVICES = ("cpu", "cuda", "mps")
 MAX_THREADS = 1024
@@ -28,6 +30,7 @@ class Recorded:
     chain: Chain
     device: str
     threads: int
+    watched: Watched | None
 
 
 def read_recorded(adapter: AdapterManifest) -> Recorded:
@@ -53,7 +56,8 @@ def read_recorded(adapter: AdapterManifest) -> Recorded:
     config = _config(adapter.predicate)
     binding = Binding(adapter.base_digest, config.digest, adapter.dataset_digest)
     what = f"the replay chain in {STATEMENT}"
-    steps = _steps(adapter.predicate, config)
+    watched = _watched(adapter.predicate, config)
+    steps = _steps(adapter.predicate, config, watched)
     chain = Chain.from_json(chains[0].get("annotations"), binding, steps, what)
     if chain.every != config.segment_steps:
         raise FormatError(f"{what} has other segments than its settings", expected=f"{config.segment_steps} steps each")
@@ -62,7 +66,7 @@ def read_recorded(adapter: AdapterManifest) -> Recorded:
     device, threads = stack.get("device", ""), stack.get("threads", "")
     if device not in DEVICES or not threads.isascii() or not threads.isdigit() or not 0 < int(threads) <= MAX_THREADS:
         raise FormatError(f"{what} does not say on what it ran", expected="device and threads", found=str(stack)[:100])
-    return Recorded(adapter, config, chain, device, int(threads))
+    return Recorded(adapter, config, chain, device, int(threads), watched)
 
 
 def _config(predicate: Json) -> TrainConfig:
@@ -82,15 +86,26 @@ def _config(predicate: Json) -> TrainConfig:
     return config
 
 
-def _steps(predicate: Json, config: TrainConfig) -> int:
-    """After how many steps the released weights were: fewer than configured where validation got no better."""
+def _watched(predicate: Json, config: TrainConfig) -> Watched | None:
+    stated = [entry.get("annotations") for entry in byproducts(predicate, VALIDATION) if entry["name"] == VALIDATION]
+    if len(stated) != (1 if config.validation_share else 0):
+        raise FormatError(
+            f"{STATEMENT} does not say how its training was validated",
+            expected="one byproduct `validation` where pictures are held out, and none elsewhere",
+            found=str(len(stated)),
+        )
+    return Watched.from_attestation(stated[0], config, STATEMENT) if stated else None
+
+
+def _steps(predicate: Json, config: TrainConfig, watched: Watched | None) -> int:
+    """After how many steps the released weights were: with patience, after those of the least validation loss."""
+    best = watched.watch.best if watched is not None else None
+    steps = best[0] if config.patience and best is not None else config.steps
     match predicate:
-        case {"buildDefinition": {"internalParameters": {"steps": int(steps)}}} if 0 < steps <= config.steps:
+        case {"buildDefinition": {"internalParameters": dict(inner)}} if inner.get("steps", config.steps) == steps:
             return steps
-        case {"buildDefinition": {"internalParameters": dict(others)}} if "steps" not in others:
-            return config.steps
         case _:
-            raise FormatError(f"{STATEMENT} does not say its steps", expected=f"steps from 1 to {config.steps}")
+            raise FormatError(f"{STATEMENT} does not say the steps that its settings lead to", expected=str(steps))
 
 
 def _other_version(found: str) -> ReplayUnavailable:

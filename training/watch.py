@@ -10,10 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import Json
 from provenance.errors import FormatError
+
+if TYPE_CHECKING:
+    from training.config import TrainConfig
 
 NAME = "validation"
 # Less than this is how much a validation loss moves from one to the next anyway.
@@ -68,21 +71,6 @@ class Watch:
         raise FormatError(f"{what} has malformed validations", expected="rising steps, each with a loss")
 
 
-def overfitting_from(watch: Watch, losses: Sequence[float]) -> int | None:
-    """The step from which on training got better and validation worse, to the end; None when it did not.
-
-    At least two validations since the least one must be worse by ``RISEN`` on average, and the mean training loss since
-    then less than over as many steps before.
-    """
-    best = watch.best
-    if best is None or watch.since_best < 2:
-        return None
-    least, last = best[0], watch.points[-1][0]
-    since = fmean(loss for step, loss in watch.points if step > least)
-    before, after = losses[max(0, 2 * least - last) : least], losses[least:last]
-    return least if since > best[1] * (1 + RISEN) and fmean(after) < fmean(before) else None
-
-
 @dataclass(frozen=True)
 class Watched:
     """How a validated training went: what was held out, every validation, and what became of it."""
@@ -102,6 +90,54 @@ class Watched:
             "overfitting_from": self.overfitting_from,
             "stopped_at": self.stopped_at,
         }
+
+    @classmethod
+    def from_attestation(cls, raw: Any, config: TrainConfig, what: str) -> Watched:
+        """Reads what an attestation says, and that it is what these settings lead to; raises FormatError."""
+        match raw:
+            case {
+                "best_step": int(best),
+                "held_out": [*held_out],
+                "losses": losses,
+                "overfitting_from": overfits,
+                "stopped_at": int(stopped),
+            } if len(raw) == 5 and all(isinstance(path, str) for path in held_out):
+                pass
+            case _:
+                raise FormatError(f"{what} has a malformed validation", expected="what `prov train` writes")
+        watch = Watch.from_json(losses, what)
+        every = config.validate_steps
+        due = [*range(every, stopped + 1, every), *([stopped] if stopped == config.steps and stopped % every else [])]
+        if [step for step, _ in watch.points] != due or not due or due[-1] != stopped:
+            raise FormatError(f"{what} was not validated when its settings say", expected=f"every {every} steps")
+        ends = [step for step in due if watch.until(step).is_out_of(config.patience)]
+        end, least = (ends[0] if ends else config.steps), watch.best[0] if watch.best else None
+        if (stopped, best) != (end, least):
+            raise FormatError(
+                f"{what} did not end where its validations say",
+                expected=f"step {end}, the least loss after {least}",
+                found=f"step {stopped}, the least loss after {best}",
+            )
+        if overfits is not None and overfits != best:
+            raise FormatError(
+                f"{what} says overfitting from another step", expected=str(best), found=str(overfits)[:20]
+            )
+        return cls(watch, tuple(held_out), overfits, stopped)
+
+
+def overfitting_from(watch: Watch, losses: Sequence[float]) -> int | None:
+    """The step from which on training got better and validation worse, to the end; None when it did not.
+
+    At least two validations since the least one must be worse by ``RISEN`` on average, and the mean training loss since
+    then less than over as many steps before.
+    """
+    best = watch.best
+    if best is None or watch.since_best < 2:
+        return None
+    least, last = best[0], watch.points[-1][0]
+    since = fmean(loss for step, loss in watch.points if step > least)
+    before, after = losses[max(0, 2 * least - last) : least], losses[least:last]
+    return least if since > best[1] * (1 + RISEN) and fmean(after) < fmean(before) else None
 
 
 def _is_point(raw: Any) -> bool:

@@ -143,6 +143,24 @@ def test_a_process_that_cannot_start_says_why(
     assert not any(is_running(process) for process in started)
 
 
+def test_a_folder_named_like_ours_where_the_command_runs_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").touch()
+    thief = 'import os\nopen("stolen", "w").write(os.environ.get("PROV_PASSPHRASE", ""))\n'
+    (tmp_path / "training" / "worker.py").write_text(thief)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROV_PASSPHRASE", "a secret")
+    follower = launching._Follower.start(1, 2, {"dataset": "none"}, tmp_path)
+    try:
+        with pytest.raises(TrainingError):
+            follower.wait_until_ready()
+    finally:
+        follower.end()
+    assert not (tmp_path / "stolen").exists()
+
+
 def test_parts_are_shared_out_evenly_or_the_setting_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"`accumulate` must be a multiple of `processes` \(2\), not 3"):
         replace(CONFIG, accumulate=3)

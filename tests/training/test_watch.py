@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from provenance.adapter import AdapterManifest
 from provenance.base import BaseModel
 from provenance.byproducts import byproducts
+from provenance.dataset import verify_dataset
 from provenance.errors import FormatError
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
+from provenance.trust import TrustStore
+from training.checkpoint import forget_older
 from training.config import TrainConfig
-from training.errors import ConfigError, TrainingInterrupted
+from training.errors import ConfigError, ReplayRefused, TrainingInterrupted
 from training.lora import Progress, train
 from training.replay import replay
 from training.replay_record import read_recorded
@@ -42,6 +46,20 @@ def run(
         return train(manifest, sd1_base, config, tmp_path / out, issuer=issuer, screening=lenient, **options)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def ended_early(
+    dataset: Path,
+    trust: TrustStore,
+    issuer: Issuer,
+    sd1_base: BaseModel,
+    lenient: ScreeningChoice,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AdapterManifest:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("ended-early") / "squares"
+    return train(verify_dataset(dataset, trust), sd1_base, DIVERGING, out, issuer=issuer, screening=lenient)
 
 
 def stated(adapter: AdapterManifest) -> Any:
@@ -141,3 +159,74 @@ def test_validations_must_fall_on_links_of_the_chain() -> None:
         TrainConfig(validate_every=30)
     assert TrainConfig(steps=5000).validate_steps == 250
     assert TrainConfig(steps=100).validate_steps == 25
+
+
+def signed_as(adapter: AdapterManifest, change: Callable[[Any], None]) -> AdapterManifest:
+    """The adapter as if its maker had signed something else about its validation."""
+    predicate = json.loads(json.dumps(adapter.predicate))
+    change(predicate)
+    return dataclasses.replace(adapter, predicate=predicate)
+
+
+def byproduct(predicate: Any) -> Any:
+    return next(e for e in predicate["runDetails"]["byproducts"] if e["name"] == NAME)["annotations"]
+
+
+def sell_fewer_steps(predicate: Any) -> None:
+    predicate["buildDefinition"]["internalParameters"]["steps"] -= 1
+
+
+def hide_a_rise(predicate: Any) -> None:
+    byproduct(predicate)["stopped_at"] -= 1
+    byproduct(predicate)["losses"].pop()
+
+
+def name_another_best(predicate: Any) -> None:
+    byproduct(predicate)["best_step"] += 1
+
+
+def leave_it_out(predicate: Any) -> None:
+    products = predicate["runDetails"]["byproducts"]
+    products.remove(next(e for e in products if e["name"] == NAME))
+
+
+@pytest.mark.parametrize("lie", [sell_fewer_steps, hide_a_rise, name_another_best, leave_it_out])
+def test_a_chain_whose_validation_was_signed_otherwise_is_not_replayed(
+    lie: Callable[[Any], None], ended_early: AdapterManifest
+) -> None:
+    with pytest.raises(FormatError):
+        read_recorded(signed_as(ended_early, lie))
+
+
+def test_a_replay_computes_validation_losses_again(
+    ended_early: AdapterManifest, manifest: DatasetManifest, sd1_base: BaseModel
+) -> None:
+    def better(predicate: Any) -> None:
+        points = byproduct(predicate)["losses"]
+        points[0][1] = byproduct(predicate)["losses"][0][1] * (1 + 1e-9)
+
+    honest, lied = read_recorded(ended_early), read_recorded(signed_as(ended_early, better))
+    assert replay(honest, manifest, sd1_base, (0,)).verdict == "agrees"
+    found = replay(lied, manifest, sd1_base, (0,))
+    assert found.verdict == "differs"
+    assert found.mismatch is not None
+    assert found.mismatch.parts == ("validation",)
+
+
+def test_other_pictures_held_out_are_refused(
+    ended_early: AdapterManifest, manifest: DatasetManifest, sd1_base: BaseModel
+) -> None:
+    def others(predicate: Any) -> None:
+        byproduct(predicate)["held_out"] = ["data/9.png"]
+
+    with pytest.raises(ReplayRefused, match="other pictures were held out"):
+        replay(read_recorded(signed_as(ended_early, others)), manifest, sd1_base, (0,))
+
+
+def test_best_states_are_kept_for_every_checkpoint_that_may_go_on(tmp_path: Path) -> None:
+    for folder, steps in (("kept", (100, 200)), ("best", (50, 75, 125, 150))):
+        (tmp_path / folder).mkdir()
+        for step in steps:
+            (tmp_path / folder / f"step-{step:08}.safetensors").touch()
+    forget_older(tmp_path / "best", tmp_path / "kept")
+    assert sorted(int(path.stem[5:]) for path in (tmp_path / "best").iterdir()) == [75, 125, 150]
