@@ -118,9 +118,9 @@ def verify_contributors(
     """Verifies what every contributor to an adapter signed, and gives their datasets; none for an ordinary training.
 
     ``files`` are those below ``adapter/``, which ``read`` reads as they were signed, and ``issuer`` is who signed them.
-    Checked are all signatures, that this issuer made the plan, that every
-    statement is of this plan, dataset, base and settings, that in each round all began from the weights that the round
-    before gave, and that the adapter's statement lists these datasets and these updates and no others. Raises
+    Checked are all signatures, that this issuer made the plan, that whoever enrols a dataset signed it, that
+    every statement is of this plan, dataset, base and settings, that in each round all began from the weights that the
+    round before gave, and that the adapter's statement lists these datasets and these updates and no others. Raises
     FormatError, SignatureError or AdapterError.
     """
     listed = [entry for entry in dependencies(predicate) if str(entry.get("name", "")).startswith(DEPENDENCY)]
@@ -179,6 +179,7 @@ def _verify_one(
     dataset = verify_dataset_parts(contribution.dataset, trust, name)
     signed = Signed(contribution.enrolment, contribution.chain)
     statement, signer = signed.verify(ENROLMENT_TYPE, trust, f"{name}, enrolment")
+    require_own(dataset, signer, name)
     enrolment = Enrolment.of(statement, name)
     agreed = (digest, dataset.digest, len(dataset.records), proposed.base, proposed.config_digest)
     if (enrolment.plan, enrolment.dataset, enrolment.items, enrolment.base, enrolment.config) != agreed:
@@ -197,6 +198,20 @@ def _verify_one(
             raise AdapterError(f"{what} is signed by another key than the enrolment", expected=signer.key_id)
         history.see(number, dataset.digest, sent.digest)
     return dataset
+
+
+def require_own(dataset: DatasetManifest, signer: VerifiedIssuer, what: str) -> None:
+    """Raises AdapterError unless a dataset was signed under the root of whoever enrols it.
+
+    A dataset's statement is public: else anybody could enrol it, and its signer would be told as a contributor.
+    """
+    if dataset.issuer.root_digest != signer.root_digest:
+        raise AdapterError(
+            f"{what} enrols a dataset that somebody else signed",
+            expected=f'a dataset signed by "{signer.name}", root {signer.root_digest}',
+            found=f'"{dataset.issuer.name}", root {dataset.issuer.root_digest}',
+            fix="whoever contributes pictures signs them: `prov dataset sign`",
+        )
 
 
 def require_update(

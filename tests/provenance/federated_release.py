@@ -62,6 +62,7 @@ def update(enrolled: Enrolment, digest: str, number: int, **changes: Any) -> Upd
 def contribution(signed_plan: Signed, sender: Sender, **changes: Any) -> tuple[Contribution, list[str]]:
     """A contribution, and the digests of its updates by round; ``changes`` are of the update in round 2."""
     issuer, dataset = sender
+    issuer = changes.pop("enroller", issuer)
     enrolled = enrolment(signed_plan, dataset)
     signed = Signed.by(issuer, enrolled.to_statement())
     signer = changes.pop("signer", issuer)

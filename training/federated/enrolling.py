@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provenance.errors import ProvenanceError
-from provenance.federated.contributions import verify_dataset_parts
+from provenance.federated.contributions import require_own, verify_dataset_parts
 from provenance.federated.statements import ENROLMENT_TYPE, Enrolment, Plan, Signed
 from provenance.manifest import DatasetManifest
 from provenance.trust import TrustStore, VerifiedIssuer, verify_chain
@@ -103,6 +103,7 @@ class Gathering:
         files = texts_from_bytes(parts, "the dataset")
         dataset = verify_dataset_parts(files, self.trust, "the dataset")
         dataset.issuer.require_trusted("the dataset")
+        require_own(dataset, issuer, "the enrolment")
         agreed = {
             "plan": self.signed_plan.digest,
             "base": self.plan.base,

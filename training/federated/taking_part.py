@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from provenance.base import BaseModel
 from provenance.canonical import Json
+from provenance.errors import UsageError
 from provenance.home import Home
 from provenance.identity import Issuer
 from provenance.screening.screens import ScreeningChoice
@@ -46,9 +47,16 @@ def take_part(
     """Contributes a verified dataset to the training of a server, and gives what came of it.
 
     The dataset is screened here, by the policy of who contributes it; its pictures never leave. Raises TrainingError,
-    DatasetBlocked, SignatureError, ServerRefused, FederationUnavailable or FederationInterrupted.
+    DatasetBlocked, SignatureError, UsageError, ServerRefused, FederationUnavailable or FederationInterrupted.
     """
     check_choices(manifest)
+    if manifest.issuer.root_digest != issuer.root_digest:
+        raise UsageError(
+            "only whoever signed a dataset can contribute it",
+            expected=f'a dataset signed by "{issuer.name}", root {issuer.root_digest}',
+            found=f'"{manifest.issuer.name}", root {manifest.issuer.root_digest}',
+            fix="sign the pictures yourself: `prov dataset sign`",
+        )
     work = Path(tempfile.mkdtemp(prefix=".federated-", dir=home.path))
     with ExitStack() as resources:
         resources.callback(shutil.rmtree, work, ignore_errors=True)

@@ -126,6 +126,14 @@ def test_contributors_signatures_are_not_taken_under_the_weights_of_whoever_did_
     )
 
 
+def test_nobody_is_told_as_a_contributor_whose_dataset_somebody_else_enrolled(
+    tmp_path: Path, server: Issuer, senders: Sequence[Sender]
+) -> None:
+    stranger = create_issuer(Home.create(tmp_path / "home"), "Mallory")
+    with pytest.raises(AdapterError, match=r"contributor-02\.json enrols a dataset that somebody else signed"):
+        make_release(tmp_path / "r", server, senders, changes={"enroller": stranger})
+
+
 def test_a_plan_is_still_its_makers_after_a_renewal_of_the_key(tmp_path: Path, senders: Sequence[Sender]) -> None:
     home = Home.create(tmp_path / "home")
     before = create_issuer(home, "Server")

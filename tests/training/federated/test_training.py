@@ -52,6 +52,7 @@ from training.federated.local import local_training
 from training.federated.masking import MODULUS, Agreement
 from training.federated.server import Beginning
 from training.federated.settings import contributor_config, reach
+from training.federated.taking_part import take_part
 from training.federated.terms import Terms
 from training.federated.updates import largest, opening, pack
 from training.loop import apply_gradients, compute_gradients
@@ -430,6 +431,32 @@ def test_a_contributor_that_is_not_trusted_is_refused_by_name(
     world.run(terms(False), _all(world, contributors), before={"stranger": lambda: own.contribution(stranger)})
     assert 'refused: "Mallory"' in world.notes[0]
     assert "not trusted" in world.notes[0]
+
+
+def test_whoever_enrols_a_dataset_of_somebody_else_is_refused_by_name(
+    world: World, contributors: Sequence[Party]
+) -> None:
+    bad = {"borrowed": lambda: world.contribution(contributors[1], manifest=contributors[0].manifest())}
+    adapter = world.run(terms(False), _all(world, contributors), before=bad)
+    assert world.notes[0].startswith('refused: "Bea"')
+    assert "enrols a dataset that somebody else signed" in world.notes[0]
+    assert len(adapter.contributors) == 3
+
+
+def test_a_dataset_of_somebody_else_is_not_taken_to_a_server(
+    world: World, contributors: Sequence[Party], everybody: TrustStore
+) -> None:
+    ada, bea, _ = contributors
+    with pytest.raises(UsageError, match="only whoever signed a dataset can contribute it"):
+        take_part(
+            ada.manifest(),
+            world.base,
+            Reaching.of("127.0.0.1:9", False, None),
+            home=bea.home,
+            issuer=bea.issuer,
+            trust=everybody,
+            note=lambda _: None,
+        )
 
 
 def test_an_enrolment_with_a_changed_signature_is_refused_by_name(world: World, contributors: Sequence[Party]) -> None:
