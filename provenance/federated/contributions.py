@@ -25,8 +25,9 @@ from provenance.federated.statements import (
     Signed,
     Update,
 )
+from provenance.federated.told import require_told
 from provenance.manifest import DatasetManifest, verify_dataset_files
-from provenance.training_statement import dependencies
+from provenance.training_statement import dependencies, dependency
 from provenance.trust import TrustStore, VerifiedIssuer
 
 TYPE = "urn:prov:contribution:v1"
@@ -120,8 +121,9 @@ def verify_contributors(
     ``files`` are those below ``adapter/``, which ``read`` reads as they were signed, and ``issuer`` is who signed them.
     Checked are all signatures, that this issuer made the plan, that whoever enrols a dataset signed it, that
     every statement is of this plan, dataset, base and settings, that in each round all began from the weights that the
-    round before gave, and that the adapter's statement lists these datasets and these updates and no others. Raises
-    FormatError, SignatureError or AdapterError.
+    round before gave, and that the adapter's statement is of the plan's base and settings, lists these datasets and
+    these updates and no others, and repeats what was enrolled of screening and privacy. Raises FormatError,
+    SignatureError or AdapterError.
     """
     listed = [entry for entry in dependencies(predicate) if str(entry.get("name", "")).startswith(DEPENDENCY)]
     present = sorted(name for name in files if name.startswith(FOLDER))
@@ -137,12 +139,13 @@ def verify_contributors(
     plan = _read_plan(read(PLAN), trust, issuer)
     if len(listed) != plan[0].contributors:
         raise AdapterError("the plan was for another number of contributors", expected=str(plan[0].contributors))
+    _require_terms(predicate, plan[0])
     history = _History.of(predicate, plan)
-    datasets = []
+    datasets, enrolments = [], []
     for number, entry in enumerate(listed, start=1):
         name = contribution_name(number)
         contribution = Contribution.parse(read(name), name)
-        dataset = _verify_one(contribution, plan, history, trust, name)
+        dataset, enrolment = _verify_one(contribution, plan, history, trust, name)
         if entry.get("name") != f"{DEPENDENCY}{number}" or entry.get("digest") != {"sha256": dataset.digest}:
             raise AdapterError(
                 "the adapter's statement names another contributor's dataset",
@@ -150,7 +153,9 @@ def verify_contributors(
                 found=str(entry)[:200],
             )
         datasets.append(dataset)
+        enrolments.append(enrolment)
     history.require_all_seen()
+    require_told(predicate, enrolments)
     return tuple(datasets)
 
 
@@ -172,9 +177,23 @@ def _read_plan(data: bytes, trust: TrustStore, issuer: VerifiedIssuer) -> tuple[
     return Plan.of(statement, PLAN), signed.digest
 
 
+def _require_terms(predicate: Json, plan: Plan) -> None:
+    """What a reader sees of base and settings, privacy among them, is what contributors agreed to."""
+    base = dependency(predicate, "base")["digest"]["sha256"]
+    match predicate:
+        case {"buildDefinition": {"externalParameters": {"config": config, "config_digest": digest}}}:
+            if (base, config, digest) == (plan.base, plan.config, plan.config_digest):
+                return
+    raise AdapterError(
+        "the adapter's statement names another base or other settings than the plan",
+        expected=f"base {plan.base}, settings {plan.config_digest}",
+        found=f"base {base}",
+    )
+
+
 def _verify_one(
     contribution: Contribution, plan: tuple[Plan, str], history: _History, trust: TrustStore, name: str
-) -> DatasetManifest:
+) -> tuple[DatasetManifest, Enrolment]:
     proposed, digest = plan
     dataset = verify_dataset_parts(contribution.dataset, trust, name)
     signed = Signed(contribution.enrolment, contribution.chain)
@@ -197,7 +216,7 @@ def _verify_one(
         if sender.key_id != signer.key_id:
             raise AdapterError(f"{what} is signed by another key than the enrolment", expected=signer.key_id)
         history.see(number, dataset.digest, sent.digest)
-    return dataset
+    return dataset, enrolment
 
 
 def require_own(dataset: DatasetManifest, signer: VerifiedIssuer, what: str) -> None:

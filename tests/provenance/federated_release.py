@@ -18,13 +18,14 @@ from provenance.identity import Issuer
 from provenance.manifest import CHAIN, DatasetManifest
 from provenance.moments import format_moment, utc_now
 
-BASE, CONFIG = "ba" * 32, "c0" * 32
+BASE, CONFIG, SETTINGS = "ba" * 32, "c0" * 32, {"steps": 4}
+SCREENING = {"by": "maker"}
 GLOBAL = ("00" * 32, "11" * 32, "22" * 32)
 Sender = tuple[Issuer, DatasetManifest]
 
 
 def plan(contributors: int = 2, rounds: int = 2) -> Plan:
-    return Plan("5e" * 32, _now(), "shared", "starter", BASE, CONFIG, {"steps": 4}, rounds, contributors, "plain")
+    return Plan("5e" * 32, _now(), "shared", "starter", BASE, CONFIG, SETTINGS, rounds, contributors, "plain")
 
 
 def enrolment(signed_plan: Signed, dataset: DatasetManifest, **changes: Any) -> Enrolment:
@@ -35,7 +36,7 @@ def enrolment(signed_plan: Signed, dataset: DatasetManifest, **changes: Any) -> 
         "items": len(dataset.records),
         "base": BASE,
         "config": CONFIG,
-        "screening": {"by": "maker"},
+        "screening": SCREENING,
         "privacy": None,
     }
     return Enrolment(**(usual | changes))
@@ -60,10 +61,13 @@ def update(enrolled: Enrolment, digest: str, number: int, **changes: Any) -> Upd
 
 
 def contribution(signed_plan: Signed, sender: Sender, **changes: Any) -> tuple[Contribution, list[str]]:
-    """A contribution, and the digests of its updates by round; ``changes`` are of the update in round 2."""
+    """A contribution, and the digests of its updates by round.
+
+    ``changes`` are of the update in round 2, but for ``privacy``, which is of the enrolment.
+    """
     issuer, dataset = sender
     issuer = changes.pop("enroller", issuer)
-    enrolled = enrolment(signed_plan, dataset)
+    enrolled = enrolment(signed_plan, dataset, privacy=changes.pop("privacy", None))
     signed = Signed.by(issuer, enrolled.to_statement())
     signer = changes.pop("signer", issuer)
     updates = [
@@ -99,17 +103,18 @@ def predicate(signed_plan: Signed, datasets: Sequence[DatasetManifest], sent: Se
         for number in (1, 2)
     ]
     told = {"plan": signed_plan.digest, "aggregation": "plain", "rounds": rounds, "left_out": []}
+    screened = {"by": "contributors", "screenings": {dataset.digest: SCREENING for dataset in datasets}}
     return {
         "buildDefinition": {
             "buildType": "urn:prov:federated-lora-training:v1",
-            "externalParameters": {"name": "shared"},
+            "externalParameters": {"config": dict(SETTINGS), "config_digest": CONFIG, "name": "shared"},
             "internalParameters": {},
             "resolvedDependencies": dependencies,
         },
         "runDetails": {
             "builder": {"id": "urn:prov:trainer:v1"},
             "metadata": {"startedOn": _now(), "finishedOn": _now()},
-            "byproducts": [{"name": "federated", "annotations": told}],
+            "byproducts": [{"name": "federated", "annotations": told}, {"name": "screening", "annotations": screened}],
         },
     }
 

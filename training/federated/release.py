@@ -23,6 +23,7 @@ from provenance.federated.contributions import (
     plan_bytes,
 )
 from provenance.federated.statements import Plan, Signed
+from provenance.federated.told import told_of_contributors
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.moments import format_moment, utc_now
@@ -31,7 +32,6 @@ from provenance.trust import TrustStore
 from training.attestation import BUILDER, Run, code_entry, dataset_entry
 from training.config import TrainConfig
 from training.metadata import adapter_metadata
-from training.private_accounting import PRIVACY
 from training.release import CONFIG_NAME, adapter_files
 from training.replay_stack import version, versions
 
@@ -147,19 +147,7 @@ def attest_federated(
                         "weighted_by": "items",
                     },
                 },
-                {
-                    "name": "screening",
-                    "annotations": {
-                        "by": "contributors",
-                        "screenings": {c.dataset.digest: c.enrolment.screening for c in finished.contributors},
-                    },
-                },
-                *([_privacy(finished)] if config.dp_epsilon else []),
+                *told_of_contributors([each.enrolment for each in finished.contributors]),
             ],
         },
     }
-
-
-def _privacy(finished: Finished) -> Json:
-    privacies = {each.dataset.digest: each.enrolment.privacy for each in finished.contributors}
-    return {"name": PRIVACY, "annotations": {"by": "contributors", "privacies": privacies}}

@@ -21,6 +21,12 @@ from provenance.manifest import verify_dataset_files
 from provenance.trust import TrustStore
 from tests.provenance.federated_release import Sender, make_release, plan
 
+PRIVACY: Json = {"epsilon": 8.0, "spent": 1.0}
+
+
+def _privacies(each: Json) -> Json:
+    return {"name": "privacy", "annotations": {"by": "contributors", "privacies": each}}
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
@@ -188,6 +194,23 @@ def _contribution_without_its_dataset(claim: Json, adapter: Path) -> None:
     path.write_text(json.dumps(value))
 
 
+def _other_base(claim: Json, adapter: Path) -> None:
+    claim["buildDefinition"]["resolvedDependencies"][3]["digest"]["sha256"] = "99" * 32
+
+
+def _other_settings(claim: Json, adapter: Path) -> None:
+    claim["buildDefinition"]["externalParameters"]["config"]["dp_epsilon"] = 1.0
+
+
+def _other_screening(claim: Json, adapter: Path) -> None:
+    screenings = claim["runDetails"]["byproducts"][1]["annotations"]["screenings"]
+    screenings[next(iter(screenings))] = {"by": "nobody"}
+
+
+def _privacy_nobody_promised(claim: Json, adapter: Path) -> None:
+    claim["runDetails"]["byproducts"].append(_privacies({"99" * 32: PRIVACY}))
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
@@ -201,6 +224,10 @@ def _contribution_without_its_dataset(claim: Json, adapter: Path) -> None:
         (_other_plan, "the rounds of another plan"),
         (_untold_rounds, "does not tell its rounds"),
         (_contribution_without_its_dataset, "lacks a file of its dataset"),
+        (_other_base, "another base or other settings than the plan"),
+        (_other_settings, "another base or other settings than the plan"),
+        (_other_screening, "another screening than its contributors signed"),
+        (_privacy_nobody_promised, "another privacy than its contributors signed"),
     ],
 )
 def test_a_release_that_tells_something_else_than_contributors_signed_is_refused(
@@ -212,6 +239,29 @@ def test_a_release_that_tells_something_else_than_contributors_signed_is_refused
 ) -> None:
     with pytest.raises(ProvenanceError, match=reason):
         make_release(tmp_path / "r", server, senders, edit=edit)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"epsilon": 8.0, "spent": 1.0}, None, {}],
+    ids=["as promised", "not told", "told of nobody"],
+)
+def test_the_privacy_that_is_told_is_that_which_each_contributor_signed(
+    tmp_path: Path, server: Issuer, senders: Sequence[Sender], told: Json | None
+) -> None:
+    first, second = (dataset.digest for _, dataset in senders)
+
+    def tell(claim: Json, adapter: Path) -> None:
+        if told is not None:
+            claim["runDetails"]["byproducts"].append(_privacies({first: None, second: told} if told else {}))
+
+    def release(privacy: Json, folder: str) -> None:
+        make_release(tmp_path / folder, server, senders, changes={"privacy": privacy}, edit=tell)
+
+    if told:
+        release(PRIVACY, "kept")
+    with pytest.raises(AdapterError, match="another privacy than its contributors signed"):
+        release(PRIVACY | {"epsilon": 80.0}, "less")
 
 
 def test_a_changed_contribution_no_longer_verifies(

@@ -1,0 +1,39 @@
+"""What an adapter's statement repeats of its contributors' enrolments, so that its readers need not open them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from provenance.canonical import Json
+from provenance.errors import AdapterError
+from provenance.federated.statements import Enrolment
+
+SCREENED, PRIVATE = "screening", "privacy"
+BY = "contributors"
+
+
+def told_of_contributors(enrolments: Sequence[Enrolment]) -> list[Json]:
+    """The byproducts that repeat, by dataset, how each was screened and, if any keeps to one, each one's privacy."""
+    screenings = {each.dataset: each.screening for each in enrolments}
+    privacies = {each.dataset: each.privacy for each in enrolments}
+    told: list[Json] = [{"name": SCREENED, "annotations": {"by": BY, "screenings": screenings}}]
+    if any(privacies.values()):
+        told.append({"name": PRIVATE, "annotations": {"by": BY, "privacies": privacies}})
+    return told
+
+
+def require_told(predicate: Json, enrolments: Sequence[Enrolment]) -> None:
+    """Raises AdapterError unless a statement tells of screening and privacy what was enrolled, once, and no more."""
+    listed: list[object] = []
+    match predicate:
+        case {"runDetails": {"byproducts": [*found]}}:
+            listed = found
+    for name in (SCREENED, PRIVATE):
+        wanted = [entry for entry in told_of_contributors(enrolments) if entry["name"] == name]
+        said = [entry for entry in listed if isinstance(entry, dict) and entry.get("name") == name]
+        if said != wanted:
+            raise AdapterError(
+                f"the adapter's statement tells of another {name} than its contributors signed",
+                expected=str(wanted)[:500],
+                found=str(said)[:500],
+            )
