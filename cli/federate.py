@@ -107,6 +107,14 @@ def client(
     any_peers: Annotated[
         bool, typer.Option("--any-peers", help="Go into a secure aggregation with contributors you do not trust.")
     ] = False,
+    dp: Annotated[
+        str | None,
+        typer.Option(
+            "--dp",
+            metavar="epsilon=N[,delta=N]",
+            help="Refuse a plan that is not differentially private, or has a greater epsilon or delta (1e-5).",
+        ),
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy to screen by; the base's own when not given.")] = None,
     hash_list: Annotated[
         list[Path] | None, typer.Option(help="File of sha256:HEX and pdq:HEX lines to block; may be repeated.")
@@ -133,10 +141,12 @@ def client(
         from provenance.identity import load_issuer
         from provenance.trust import home_and_files
         from training.federated.addresses import Reaching
+        from training.federated.privacy_floor import PrivacyFloor
         from training.federated.taking_part import take_part
 
         home = Home.open()
         reaching = Reaching.of(server, tls, tls_root)
+        floor = None if dp is None else PrivacyFloor.of(dp)
         believed = home_and_files(trust or [])
         facts = take_part(
             verify_dataset(dataset, believed, progress=progress("verifying")),
@@ -146,6 +156,7 @@ def client(
             issuer=load_issuer(home, passphrase()),
             trust=believed,
             any_peers=any_peers,
+            floor=floor,
             screening=screening_choice(policy, hash_list, likeness),
             patience=patience,
             note=note,

@@ -61,6 +61,23 @@ def test_settings_that_a_federated_training_does_not_have_are_named(config: Path
     assert "`ema_decay` has no meaning in a federated training" in errors
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("8", "--dp is not a list of privacy settings"),
+        ("epsilon=0", "needs an epsilon above 0"),
+        ("epsilon=8,clip=0.1", "the server's plan says where gradients are clipped"),
+    ],
+)
+def test_what_is_no_bound_on_privacy_is_refused_before_anything_is_loaded(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    create_issuer(Home.create(Home.default_path()), "Ada")
+    status, errors = run("client", tmp_path, "--server", "127.0.0.1:9", "--dp", text)
+    assert status == 2
+    assert reason in errors
+
+
 def test_flower_is_asked_for_by_name_when_it_is_missing(tmp_path: Path) -> None:
     """In a process of its own, where it cannot be imported."""
     script = (

@@ -19,6 +19,7 @@ from training.federated.joining import Members, Proposal, meet, read_finished, r
 from training.federated.keeping import Kept
 from training.federated.local import Trainer
 from training.federated.masked_client import MaskedRound
+from training.federated.privacy_floor import PrivacyFloor, told_privacy
 from training.federated.settings import reach
 from training.federated.updates import commit, digest_of, flatten, largest, pack, unpack
 from training.federated.wire import (
@@ -58,7 +59,10 @@ class _Joined:
 
 @dataclass
 class Contribution:
-    """Answers a server, message by message; ``home`` is where what was signed is kept."""
+    """Answers a server, message by message; ``home`` is where what was signed is kept.
+
+    With a ``floor``, a plan that is less private is refused before anything is screened or sent.
+    """
 
     manifest: DatasetManifest
     base: BaseModel
@@ -68,6 +72,7 @@ class Contribution:
     prepare: Prepare
     home: Path
     note: Callable[[str], None]
+    floor: PrivacyFloor | None = None
     finished: Json | None = None
     _joined: _Joined | None = None
     _members: Members | None = None
@@ -117,6 +122,9 @@ class Contribution:
             f'"{proposal.server.name}" plans "{plan.name}": {plan.rounds} rounds of {config.steps // plan.rounds} '
             f"steps, {plan.contributors} contributors, {plan.aggregation} aggregation"
         )
+        self.note(f"it plans {told_privacy(config)}")
+        if self.floor is not None:
+            self.floor.require(config)
         screening, trainer = self.prepare(proposal)
         enrolment = Enrolment(
             created=format_moment(utc_now()),

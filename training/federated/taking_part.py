@@ -22,6 +22,7 @@ from training.federated.client_link import stay_connected
 from training.federated.errors import FederationUnavailable
 from training.federated.joining import Proposal
 from training.federated.local import Trainer, local_training
+from training.federated.privacy_floor import PrivacyFloor
 from training.lora import Progress, check_choices
 from training.screening import require_screened
 from training.setup import device_of
@@ -39,6 +40,7 @@ def take_part(
     issuer: Issuer,
     trust: TrustStore,
     any_peers: bool = False,
+    floor: PrivacyFloor | None = None,
     screening: ScreeningChoice = ScreeningChoice(),
     patience: float = 86400.0,
     note: Callable[[str], None],
@@ -46,7 +48,8 @@ def take_part(
 ) -> Json:
     """Contributes a verified dataset to the training of a server, and gives what came of it.
 
-    The dataset is screened here, by the policy of who contributes it; its pictures never leave. Raises TrainingError,
+    The dataset is screened here, by the policy of who contributes it; its pictures never leave. With a
+    ``floor``, a plan that is less private is refused. Raises TrainingError,
     DatasetBlocked, SignatureError, UsageError, ServerRefused, FederationUnavailable or FederationInterrupted.
     """
     check_choices(manifest)
@@ -85,7 +88,7 @@ def take_part(
             )
             return screened.to_json(), trainer
 
-        contribution = Contribution(manifest, base, issuer, trust, any_peers, prepare, home.path, note)
+        contribution = Contribution(manifest, base, issuer, trust, any_peers, prepare, home.path, note, floor)
         stay_connected(reaching, contribution, lambda: contribution.finished is not None, patience)
     if contribution.finished is None:
         raise FederationUnavailable("the server ended without a finished adapter")

@@ -50,6 +50,7 @@ from training.federated.errors import (
 )
 from training.federated.local import local_training
 from training.federated.masking import MODULUS, Agreement
+from training.federated.privacy_floor import PrivacyFloor
 from training.federated.server import Beginning
 from training.federated.settings import contributor_config, reach
 from training.federated.taking_part import take_part
@@ -222,6 +223,54 @@ def test_a_contributor_that_promises_no_privacy_is_refused_where_all_others_do(
     own.run(terms(False), _all(own, contributors), before={"less": lambda: own.contribution(contributors[2])})
     assert own.notes[0].startswith('refused: "Cid"')
     assert "the enrolment is for another privacy" in own.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("planned", "found"),
+    [
+        ({}, "no differential privacy"),
+        ({"dp_epsilon": 9.0, "dp_delta": 0.05}, "epsilon 9 at delta 0.05"),
+        ({"dp_epsilon": 8.0, "dp_delta": 0.1}, "epsilon 8 at delta 0.1"),
+    ],
+    ids=["none", "greater epsilon", "greater delta"],
+)
+def test_a_plan_that_is_less_private_than_a_contributor_asks_for_is_refused_before_anything_is_sent(
+    world: World, contributors: Sequence[Party], planned: Mapping[str, float], found: str
+) -> None:
+    own = replace(world, config=replace(QUICK, **planned))
+    prepared: list[Any] = []
+    contribution = own.contribution(
+        contributors[0], floor=PrivacyFloor(8.0, 0.05), prepare=prepared.append, note=own.notes.append
+    )
+    with pytest.raises(FederationError, match="0 of 3 contributors came"):
+        own.run(terms(False, waits=3.0), {"Ada": lambda: contribution})
+    ended = own.ended["Ada"]
+    assert isinstance(ended, ServerRefused)
+    assert ended.what == "the server plans less privacy than is asked for here"
+    assert found in (ended.found or "")
+    assert not prepared
+    assert any("declined (the server plans less privacy" in note for note in own.notes)
+    assert not (own.folder / "Ada").exists()
+
+
+def test_a_contributor_hears_what_privacy_it_is_about_to_promise(world: World, contributors: Sequence[Party]) -> None:
+    own = replace(world, config=replace(QUICK, dp_epsilon=8.0, dp_delta=0.05, dp_clip=0.3))
+    heard: list[str] = []
+
+    def prepare(_: Any) -> Any:
+        heard.append("screening")
+        return {"by": "maker"}, Steady(own.shapes)
+
+    run(
+        own,
+        contributors,
+        terms(False),
+        {"Ada": {"note": heard.append, "prepare": prepare, "floor": PrivacyFloor(8.0, 0.05)}},
+    )
+    assert heard[1:3] == [
+        "it plans differential privacy: epsilon 8 at delta 0.05 for each picture, each one's gradient clipped to 0.3",
+        "screening",
+    ]
 
 
 def test_no_picture_reaches_the_server(world: World, contributors: Sequence[Party]) -> None:
