@@ -12,7 +12,7 @@ from training.private_options import parse_dp
 
 @dataclass(frozen=True)
 class PrivacyFloor:
-    """The least private training that a contributor takes part in: at most ``epsilon`` at at most ``delta`` a picture."""
+    """The least private training that a contributor takes part in: no epsilon or delta above these for a picture."""
 
     epsilon: float
     delta: float
