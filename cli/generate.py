@@ -113,6 +113,8 @@ def command(
             "\n".join(str(i.path) for i in issued.images),
             as_json=as_json,
         )
+        for payload in issued.input_marks:
+            note(f"the input carries the mark {payload}, which is on record")
         note(f"{len(issued.images)} pictures recorded; next: prov anchor")
         if scheduler is not None and SCHEDULERS[scheduler].stochastic and not plain_noise:
             note(

@@ -55,6 +55,12 @@ class Issue:
     blocked: tuple[Blocked, ...]
     missing: tuple[Path, ...] = ()
 
+    @property
+    def input_marks(self) -> tuple[str, ...]:
+        """The payloads, 16 hexadecimal digits each, of the marks that inputs of its pictures carried."""
+        inputs = (image.record.parameters.get("input", {}) for image in self.images)
+        return tuple(sorted({given["payload"] for given in inputs if "payload" in given}))
+
 
 def picture_path(out: Path, stream: int, serial: int) -> Path:
     """Where the picture of a serial is written."""

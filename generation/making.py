@@ -72,6 +72,7 @@ class Teller:
                 "sha256": source.sha256,
                 **({} if self.request.wordless else {"strength": self.request.redrawn}),
                 **({} if source.mask_sha256 is None else {"mask": source.mask_sha256}),
+                **({} if source.payload is None else {"payload": source.payload}),
                 "decision": allowed.to_json(),
             }
         return settings

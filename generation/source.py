@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from provenance.errors import UsageError
 from provenance.files import read_file
 from provenance.images import MAX_BYTES, decode_image, inspect_image
 from provenance.ingredient import Ingredient, require_usable
+from safety.errors import WatermarkError
+from safety.watermark import Payload, detect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """An input picture (H, W, 3) uint8, upright, and its file; ``mask`` (H, W) uint8 is 255 where it is drawn anew."""
+    """An input picture (H, W, 3) uint8, upright, and its file; ``mask`` (H, W) uint8 is 255 where it is drawn anew.
+
+    ``payload`` is what its pixel mark says, as 16 hexadecimal digits; None when no mark is read with the public key.
+    """
 
     picture: NDArray[np.uint8]
     sha256: str
     ingredient: Ingredient
     mask: NDArray[np.uint8] | None = None
     mask_sha256: str | None = None
+    payload: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,9 @@ def open_source(image: Path, mask: Path | None) -> Source:
     picture = np.asarray(decode_image(data, "the input picture"))
     ingredient = Ingredient(data, info.media_type, kept=mask is not None)
     require_usable(ingredient)
+    source = Source(picture, sha256_hex(data), ingredient, payload=_payload(picture))
     if mask is None:
-        return Source(picture, sha256_hex(data), ingredient)
+        return source
     drawn = read_file(mask, limit=MAX_BYTES)
     marked = np.asarray(decode_image(drawn, "the mask").convert("L"))
     if marked.shape != picture.shape[:2]:
@@ -74,7 +81,15 @@ def open_source(image: Path, mask: Path | None) -> Source:
         )
     if not (marked >= 128).any():
         raise UsageError("the mask marks nothing", expected="white where the picture is drawn anew, black elsewhere")
-    return Source(picture, sha256_hex(data), ingredient, marked, sha256_hex(drawn))
+    return replace(source, mask=marked, mask_sha256=sha256_hex(drawn))
+
+
+def _payload(picture: NDArray[np.uint8]) -> str | None:
+    try:
+        found = detect(picture).payload
+    except WatermarkError:  # too small or too long to be read; what is no picture was refused before
+        return None
+    return None if found is None else Payload.unpack(found).hex
 
 
 def stretched(source: Source, size: tuple[int, int], output_scale: int) -> Canvas:

@@ -90,11 +90,28 @@ def _report(ingredient: Ingredient) -> Json:
 
 
 def _choice(report: Json) -> str | None:
-    """What the active manifest says of inference when it is not plainly allowed (CAWG training and data mining 1.1)."""
-    active = (report.get("manifests") or {}).get(report.get("active_manifest") or "") or {}
+    """What the picture or one that it was edited from says of inference, when that is not plainly allowed.
+
+    CAWG training and data mining 1.1. A store is at most ``MAX_STORE_BYTES``, and each of its manifests is read once.
+    """
+    manifests = report.get("manifests") or {}
+    waiting, seen = [report.get("active_manifest")], set()
+    while waiting:
+        label = waiting.pop()
+        if label in seen or not isinstance(manifest := manifests.get(label), dict):
+            continue
+        seen.add(label)
+        if (choice := _own_choice(manifest)) is not None:
+            return choice
+        parents = (each for each in manifest.get("ingredients") or [] if each.get("relationship") == "parentOf")
+        waiting += [each.get("active_manifest") for each in parents]
+    return None
+
+
+def _own_choice(manifest: Json) -> str | None:
     uses = [
         _use(entries.get(name))
-        for assertion in active.get("assertions", [])
+        for assertion in manifest.get("assertions", [])
         if str(assertion.get("label", "")).startswith(_CHOICES) and isinstance(assertion.get("data"), dict)
         for entries in [assertion["data"].get("entries") or {}]
         for name in _ENTRIES

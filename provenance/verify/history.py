@@ -128,12 +128,13 @@ def read_record(anchor: Anchor, evidence: Evidence, findings: Findings) -> Image
 
 
 def _input_of(record: ImageRecord) -> str | None:
-    """The digest of the picture that this one was drawn from, in the words of its record."""
+    """The picture that this one was drawn from, by digest and by the mark it carried, in the words of its record."""
     match record.parameters.get("input"):
-        case {"sha256": str(digest), "mask": str()}:
-            return f"sha256 {digest[:64]}, where a mask left it"
-        case {"sha256": str(digest)}:
-            return f"sha256 {digest[:64]}"
+        case {"sha256": str(digest), **more}:
+            left = ", where a mask left it" if isinstance(more.get("mask"), str) else ""
+            payload = more.get("payload")
+            marked = f", which carried the mark {payload[:16]}" if isinstance(payload, str) else ""
+            return f"sha256 {digest[:64]}{left}{marked}"
     return None
 
 

@@ -119,7 +119,9 @@ def test_a_picture_from_a_picture_is_authentic_and_names_its_parent(studio: Stud
     evidence = HomeEvidence(open_reader(studio.home), open_store(studio.home))
     report = verify_with(image.path, evidence, TrustStore.of_home(studio.home), rederive=Rederivation())
     assert report.verdict is Verdict.AUTHENTIC
-    assert report.facts["drawn_from"] == f"sha256 {sha256_hex(read_file(studio.first))}"
+    assert recorded["payload"] == f"{detect(pixels(studio.first)).payload:016x}"
+    told = f"sha256 {recorded['sha256']}, which carried the mark {recorded['payload']}"
+    assert report.facts["drawn_from"] == told
     assert [again["outcome"] for again in report.facts["rederived"]["decisions"]] == ["confirmed", "confirmed"]
 
 
@@ -219,6 +221,20 @@ def test_an_input_that_is_far_too_long_is_refused(studio: Studio, tmp_path: Path
         edit(replace(studio, first=tmp_path / "long.png"), tmp_path / "out")
 
 
+def test_the_mark_of_an_input_without_credentials_is_on_record(studio: Studio, tmp_path: Path) -> None:
+    bare = tmp_path / "theirs.jpg"
+    Image.fromarray(embed(pixels(studio.first), OLD)).save(bare, quality=90)
+    (image,) = edit(replace(studio, first=bare), tmp_path / "out", strength=0.3).images
+    assert image.record.parameters["input"]["payload"] == f"{OLD:016x}"
+    assert image.record.payload != f"{OLD:016x}"
+
+
+@pytest.mark.parametrize("size", [(20, 20), (300, 300)])
+def test_of_an_input_without_a_mark_none_is_recorded(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.effect_noise(size, 60).convert("RGB").save(tmp_path / "plain.png")
+    assert open_source(tmp_path / "plain.png", None).payload is None
+
+
 def test_an_input_keeps_its_shape_and_is_large_enough_to_be_marked(studio: Studio, tmp_path: Path) -> None:
     Image.new("RGB", (300, 200), "teal").save(tmp_path / "wide.png")
     (image,) = edit(replace(studio, first=tmp_path / "wide.png"), tmp_path / "out", steps=2).images
@@ -270,4 +286,6 @@ def test_the_command_says_what_it_drew_from(studio: Studio, tmp_path: Path) -> N
     with Journal.of_home(studio.home) as journal:
         record = journal.record(image["stream"], image["serial"])
     assert record is not None
-    assert record.to_json()["parameters"]["input"]["strength"] == 0.7
+    recorded = record.to_json()["parameters"]["input"]
+    assert recorded["strength"] == 0.7
+    assert f"the input carries the mark {recorded['payload']}" in done.stderr

@@ -148,6 +148,20 @@ def test_what_an_input_says_of_its_use_as_an_input_is_kept_to(
     assert refusal.value.found == f"ai_inference {use}"
 
 
+@pytest.mark.parametrize(("use", "usable"), [("notAllowed", False), ("allowed", True)])
+def test_what_a_picture_says_holds_for_what_was_edited_from_it(issuer: Issuer, use: str, usable: bool) -> None:
+    choice = {"label": "cawg.training-mining", "data": {"entries": {"cawg.ai_inference": {"use": use}}}}
+    first = Ingredient(with_assertions(issuer, INPUT, choice), PNG, False)
+    second = Ingredient(signed(issuer, first, serial=6).data, PNG, False)
+    third = Ingredient(signed(issuer, second, INPUT, serial=7).data, PNG, False)
+    for edited in (second, third):
+        if usable:
+            require_usable(edited)
+            continue
+        with pytest.raises(CredentialsError, match="do not allow its use"):
+            require_usable(edited)
+
+
 def test_a_history_too_large_to_be_carried_on_is_refused(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = signed(issuer, None, INPUT).data
     monkeypatch.setattr(provenance.ingredient, "MAX_STORE_BYTES", 1000)
