@@ -2,7 +2,8 @@
 
 Licence, screening, watermark, signing and recording stay in the process that was asked. What lies in Ray's object store
 may be spilled to disk, so it is ciphertext there (AES-256-GCM): weights, prompts, and pictures that nobody has
-screened. The key of a run goes from actor to actor, in memory alone.
+screened. The key of a run goes from actor to actor, and lies in Ray's control store with what made its actor: in memory
+with Ray's own store, not with one that is kept in Redis.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import logging
 import os
 import pickle
 import secrets
+import site
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
@@ -27,6 +31,9 @@ from provenance.errors import ProvenanceError, UsageError
 
 WINDOW = 4096
 """Pictures of one Ray Data execution; serials are reserved and models are loaded anew for each."""
+
+SECRETS = ("PROV_PASSPHRASE",)
+"""Variables of the environment that no other process is to inherit."""
 
 _NONCE_BYTES = 12
 _WHAT = b"prov on ray"
@@ -173,26 +180,65 @@ def cluster(cores: int | None = None) -> Iterator[None]:
     """Ray for the time of a run: the one that is there already, the one of ``RAY_ADDRESS``, or one of its own.
 
     Ray listens on every network of a machine, and who reaches it can run anything there. One of its own takes none but
-    whoever knows its token; ``cores`` is how many of the machine's it may use. Raises UsageError when Ray was imported
-    before that could be said to it.
+    whoever knows its token, inherits no secret and imports nothing from the current folder; ``cores`` is how many of
+    the machine's it may use. Raises UsageError when Ray was imported before that could be said to it.
     """
     own = not _is_running()
     if own and not os.environ.get("RAY_ADDRESS"):
         _require_token()
+    with _started(cores) if own else nullcontext():
+        _set_up_ray_data()
+        yield
+
+
+@contextmanager
+def _started(cores: int | None) -> Iterator[None]:
     import ray
+
+    with TemporaryDirectory(prefix="prov-ray-") as empty:
+        with _apart(empty):
+            ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _apart(empty: str) -> Iterator[None]:
+    """This process in an empty folder and without its secrets, while it starts others.
+
+    They inherit its environment, and Ray has them import from what is the current folder then. What is ours they are
+    to import from where it was imported here.
+    """
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    before = {name: os.environ.pop(name, None) for name in (*SECRETS, "PYTHONPATH")}
+    path = [*_own_path(), *filter(None, [before["PYTHONPATH"]])]
+    try:
+        if path:
+            os.environ["PYTHONPATH"] = os.pathsep.join(path)
+        os.chdir(empty)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        os.environ.pop("PYTHONPATH", None)
+        os.environ |= {name: value for name, value in before.items() if value is not None}
+
+
+def _own_path() -> list[str]:
+    own = str(Path(__file__).resolve().parents[1])
+    # What is in PYTHONPATH goes before the standard library, which installed packages must not; they are found anyway.
+    return [] if own in {str(Path(each).resolve()) for each in site.getsitepackages()} else [own]
+
+
+def _set_up_ray_data() -> None:
     import ray.data
 
-    if own:
-        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    try:
-        yield
-    finally:
-        if own:
-            ray.shutdown()
 
 
 def _is_running() -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,6 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*", "ign
 
 REQUEST = GenerationRequest(PROMPTS, seed=5, steps=1)
 ON_RAY = Means(batch_size=2, on="ray")
+ROOT = Path(generation.on_ray.__file__).resolve().parents[1]
 WEIGHTS = bytes(range(256)) * 64
 
 
@@ -133,6 +137,39 @@ def test_a_ray_that_would_let_strangers_in_is_not_started(monkeypatch: pytest.Mo
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UsageError, match="keep strangers out"), cluster():
         pass
+
+
+ASK_A_WORKER = """
+import json, os
+from generation.on_ray import cluster
+
+def seen():
+    import generation.on_ray, sys
+    return generation.on_ray.__file__, os.environ.get("PROV_PASSPHRASE"), os.listdir("."), sys.path
+
+with cluster(cores=1):
+    import ray
+    there = ray.get(ray.remote(seen).remote())
+import generation.on_ray
+here = generation.on_ray.__file__, os.environ.get("PROV_PASSPHRASE"), os.listdir("."), os.environ.get("PYTHONPATH")
+print(json.dumps({"there": there, "here": here}))
+"""
+
+
+def test_what_ray_starts_knows_no_passphrase_and_imports_nothing_of_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "generation").mkdir()
+    (tmp_path / "generation" / "__init__.py").write_text("raise SystemExit('a stranger ran')")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {**kept, "PROV_PASSPHRASE": "an open secret", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-P", "-c", ASK_A_WORKER]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    own = str(ROOT / "generation" / "on_ray.py")
+    module, passphrase, folder, path = told["there"]
+    assert (module, passphrase, folder) == (own, None, [])
+    assert str(tmp_path) not in path
+    assert told["here"] == [own, "an open secret", ["generation"], str(ROOT)]
 
 
 def test_only_known_places_can_be_drawn_on() -> None:
