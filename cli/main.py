@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 import typer
+import typer.core
 
 from cli import (
     anchor,
@@ -33,6 +34,9 @@ from cli import (
     verify,
     vouchers,
 )
+
+# Our help is plain text; where Rich is installed, this typer puts backslashes before its brackets all the same.
+typer.core.HAS_RICH = False
 
 PARTS: dict[str, Callable[..., None] | typer.Typer] = {
     "init": init.command,
@@ -93,6 +97,10 @@ def main() -> None:
     """
     if sys.argv[1:3] == ["license", "check"] and license_check.run_plainly(sys.argv[3:]):
         return
+    import logging
+
+    # It warns, wherever it is installed, of a kernel for 4 bits on CPUs that is an extra of its own.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     called = sys.argv[1] if len(sys.argv) > 1 else ""
     (build(called) if called in PARTS else app)()
 

@@ -133,7 +133,9 @@ def command(
         )
         facts, text = result_of(adapter, settings, manifest, name, release)
         emit(facts, text, as_json=as_json)
-        note(f"look at {release / 'adapter' / 'samples'}; next: prov model publish {release}")
+        samples = release / "adapter" / "samples"
+        look = f"look at {samples}; " if samples.is_dir() else ""
+        note(f"{look}next: prov model publish {release} --dataset {dataset}")
 
 
 def training_progress() -> Callable[[Progress], None]:

@@ -88,11 +88,17 @@ def _text(made: Replayed, recorded: Recorded) -> str:
     lines.append(f"release   {released[made.released_agrees]}")
     if not made.repeatable:
         lines.append("mode      the training did not run in a way that repeats bit for bit (see `deterministic`)")
-    lines.append(f"stack     {'the same' if not made.stack else 'another one: equal bits are not to be expected'}")
+    lines.append(f"stack     {_told_stack(made)}")
     lines += [
         f"          {each.name}: {each.recorded or 'not recorded'} → {each.here or 'none'}" for each in made.stack
     ]
     return "\n".join(lines)
+
+
+def _told_stack(made: Replayed) -> str:
+    if not made.stack:
+        return "the same"
+    return "another one, and yet equal" if made.mismatch is None else "another one: equal bits are not to be expected"
 
 
 def _sentence(made: Replayed) -> str:

@@ -91,7 +91,7 @@ def _token_of(manifest: AdapterManifest, reader: LedgerReader) -> Token:
     if token is None:
         raise GenerationError(
             "this adapter is not published, so pictures made with it could not be verified",
-            fix=f"prov model publish {manifest.root}",
+            fix=f"prov model publish {manifest.root} --dataset DATASET",
         )
     return token
 

@@ -15,6 +15,34 @@ from training.errors import ConfigError
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 MAX_CONFIG_BYTES = 1 << 20
+# Names of sd-scripts and of the examples of diffusers for our settings.
+ELSEWHERE = {
+    "caption_dropout_rate": "caption_dropout",
+    "enable_bucket": "buckets",
+    "gradient_accumulation_steps": "accumulate",
+    "ip_noise_gamma": "input_perturbation",
+    "keep_tokens": "keep_tags",
+    "lr": "learning_rate",
+    "lr_warmup_steps": "warmup_steps",
+    "max_grad_norm": "grad_clip",
+    "max_train_epochs": "steps",
+    "max_train_steps": "steps",
+    "mixed_precision": "precision",
+    "network_alpha": "alpha",
+    "network_dim": "rank",
+    "network_dropout": "lora_dropout",
+    "num_train_epochs": "steps",
+    "optimizer": "optimiser",
+    "optimizer_type": "optimiser",
+    "prior_loss_weight": "prior_weight",
+    "resolution": "size",
+    "save_precision": "save_dtype",
+    "shuffle_caption": "shuffle_tags",
+    "snr_gamma": "min_snr_gamma",
+    "text_encoder_lr": "text_encoder_learning_rate",
+    "train_batch_size": "batch_size",
+    "unet_lr": "learning_rate",
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +152,9 @@ class TrainConfig:
                     values[key] = _converted(value, kinds[key])
                 except TypeError as error:
                     faults.append(f"`{key}` must be {error}, not {value!r}")
+        steps = values.get("steps", cls.steps)
+        if "warmup_steps" not in values and 0 < steps <= cls.warmup_steps:
+            values["warmup_steps"] = steps // 10
         try:
             config = cls(**values)
         except ConfigError as error:
@@ -198,5 +229,7 @@ def _converted(value: Any, kind: Any) -> Any:
 def _suggestion(key: str, known: Json) -> str:
     import difflib
 
+    if key in ELSEWHERE:
+        return f" (what other trainers call {key} is `{ELSEWHERE[key]}`)"
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean `{close[0]}`?)" if close else ""

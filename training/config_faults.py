@@ -124,7 +124,7 @@ def _joint_faults(config: TrainConfig) -> Iterator[str]:
     if config.validate_every % config.segment_steps:
         yield (
             f"`validate_every` must be a multiple of {config.segment_steps}, the steps between links of the replay "
-            f"chain, not {config.validate_every}"
+            f"chain, not {config.validate_every}: set `replay_every` as well, or leave `validate_every` out"
         )
     if config.processes > 0 and config.accumulate % config.processes:
         yield f"`accumulate` must be a multiple of `processes` ({config.processes}), not {config.accumulate}"

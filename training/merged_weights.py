@@ -201,7 +201,7 @@ def _metadata(parts: Sequence[Part], name: str, dataset: DatasetManifest, rank: 
     values = {
         **{key: said[0][key] for key in _SHARED if len({each.get(key) for each in said}) == 1 and said[0].get(key)},
         "modelspec.author": "; ".join(sorted({record.rights_holder for record in dataset.records})),
-        "modelspec.license": " AND ".join(dataset.licences),
+        "prov.dataset_licences": " AND ".join(dataset.licences),
         "modelspec.merged_from": ", ".join(name_of(part.adapter) for part in parts),
         "modelspec.title": name,
         "modelspec.trigger_phrase": ", ".join(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from provenance.base import BaseModel
-from provenance.canonical import parse_json
+from provenance.canonical import canonical_json, parse_json
 from provenance.files import read_file
 from provenance.trigger import is_learned
 from training.attestation import Run
 from training.config import TrainConfig
 from training.layers import trains_text
+from training.tags import with_trigger
 
 if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest
+
+MOST_TAGS = 200
 
 _ARCHITECTURES = {
     "sd1": "stable-diffusion-v1",
@@ -51,7 +55,6 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
         "modelspec.implementation": "diffusers",
         "modelspec.title": run.name,
         "modelspec.author": "; ".join(holders),
-        "modelspec.license": " AND ".join(manifest.licences),
         "modelspec.resolution": f"{run.side}x{run.side}",
         # A type of prediction is known to the specification for denoising models alone.
         "modelspec.prediction_type": "" if base.family == "sd3" else "v" if velocity else run.prediction,
@@ -63,10 +66,12 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
         "ss_zero_terminal_snr": str((run.noising or {}).get("zero_terminal_snr", "")),
         "ss_batch_size_per_device": str(config.batch_size),
         "ss_gradient_accumulation_steps": str(config.accumulate),
+        "ss_caption_dropout_rate": repr(config.caption_dropout) if config.caption_dropout else "",
         "ss_learning_rate": repr(config.learning_rate),
         "ss_lr_scheduler": "cosine",
         "ss_lr_warmup_steps": str(config.warmup_steps),
         "ss_max_train_steps": str(config.steps),
+        "ss_mixed_precision": "no" if config.precision == "fp32" else config.precision,
         "ss_network_dim": str(config.rank),
         "ss_network_dropout": repr(config.lora_dropout) if config.lora_dropout else "",
         "ss_network_module": "networks.lora" if config.kind == "lora" else "lycoris.kohya",
@@ -81,6 +86,7 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
         "ss_text_encoder_lr": repr(config.text_encoder_learning_rate or config.learning_rate)
         if trains_text(config)
         else "",
+        "ss_tag_frequency": _tag_frequency(manifest, config),
         "ss_unet_lr": repr(config.learning_rate),
         "ss_v2": str(base.family == "sd2"),
         "prov.type": "urn:prov:adapter:v1",
@@ -88,8 +94,18 @@ def adapter_metadata(manifest: DatasetManifest, base: BaseModel, config: TrainCo
         "prov.base_id": base.id,
         "prov.config": config.digest,
         "prov.dataset": manifest.digest,
+        "prov.dataset_licences": " AND ".join(manifest.licences),
     }
     return {key: value for key, value in values.items() if value}
+
+
+def _tag_frequency(manifest: DatasetManifest, config: TrainConfig) -> str:
+    """How often each tag, or whole caption, was shown: A1111 lists them. None of a private training."""
+    if config.dp_epsilon:
+        return ""
+    captions = (with_trigger(record.caption, config.trigger) for record in manifest.records)
+    counts = Counter(tag.strip() for caption in captions for tag in caption.split(",") if tag.strip())
+    return canonical_json({manifest.name or "dataset": dict(counts.most_common(MOST_TAGS))}).decode()
 
 
 def embedding_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

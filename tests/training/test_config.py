@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import TrainConfig
+from training.config import ELSEWHERE, TrainConfig
 from training.config_faults import CHOICES
 from training.errors import ConfigError
 
@@ -141,3 +141,17 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
     assert config.learning_rate_at(10) == pytest.approx(1e-3)
     assert config.learning_rate_at(60) == pytest.approx((1e-3 + 1e-5) / 2)
     assert config.learning_rate_at(110) == pytest.approx(1e-5)
+
+
+def test_a_short_training_without_a_warmup_of_its_own_has_a_shorter_one() -> None:
+    assert TrainConfig.from_dict({"steps": 10}).warmup_steps == 1
+    assert TrainConfig.from_dict({"steps": 21}).warmup_steps == 20
+    with pytest.raises(ConfigError, match="`warmup_steps` must be less than `steps`"):
+        TrainConfig.from_dict({"steps": 10, "warmup_steps": 20})
+
+
+@pytest.mark.parametrize(("theirs", "ours"), sorted(ELSEWHERE.items()))
+def test_what_other_trainers_call_a_setting_is_named(theirs: str, ours: str) -> None:
+    assert ours in SETTINGS
+    with pytest.raises(ConfigError, match=f"other trainers call {theirs} is `{ours}`"):
+        TrainConfig.from_dict({theirs: 1})

@@ -154,7 +154,7 @@ def test_the_metadata_names_what_other_programs_look_for(
     metadata = json.loads(header)["__metadata__"]
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1/lora"
     assert metadata["modelspec.title"] == metadata["ss_output_name"] == "Red squares"
-    assert metadata["modelspec.license"] == "CC0-1.0"
+    assert metadata["prov.dataset_licences"] == "CC0-1.0"
     assert metadata["modelspec.author"] == "Test Studio"
     assert metadata["ss_base_model_version"] == "sd_v1"
     assert metadata["ss_network_dim"] == metadata["ss_network_alpha"] == "4"

@@ -220,7 +220,7 @@ def test_the_file_says_what_it_is(merged: AdapterManifest, sd1_base: BaseModel) 
     assert said["modelspec.title"] == "one and two"
     assert said["modelspec.merged_from"] == "one, two"
     assert said["modelspec.author"] == "Holder 0; Holder 1"
-    assert said["modelspec.license"] == "CC-BY-4.0 AND CC0-1.0"
+    assert said["prov.dataset_licences"] == "CC-BY-4.0 AND CC0-1.0"
     assert said["modelspec.prediction_type"] == "epsilon"
     assert said["ss_network_dim"] == said["ss_network_alpha"] == "7"
     assert (said["prov.base"], said["prov.dataset"]) == (sd1_base.digest, merged.dataset.digest)
