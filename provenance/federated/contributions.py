@@ -25,7 +25,7 @@ from provenance.federated.statements import (
     Signed,
     Update,
 )
-from provenance.federated.told import require_told
+from provenance.federated.told import require_promised, require_told
 from provenance.manifest import DatasetManifest, verify_dataset_files
 from provenance.training_statement import dependencies, dependency
 from provenance.trust import TrustStore, VerifiedIssuer
@@ -203,6 +203,7 @@ def _verify_one(
     agreed = (digest, dataset.digest, len(dataset.records), proposed.base, proposed.config_digest)
     if (enrolment.plan, enrolment.dataset, enrolment.items, enrolment.base, enrolment.config) != agreed:
         raise AdapterError(f"{name} enrolled in another training, or with another dataset")
+    require_promised(proposed, enrolment, f"{name}, enrolment,")
     if len(contribution.updates) != proposed.rounds:
         raise AdapterError(f"{name} is about another number of rounds", expected=str(proposed.rounds))
     for number, envelope in enumerate(contribution.updates, start=1):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from provenance.canonical import Json
 from provenance.errors import AdapterError
-from provenance.federated.statements import Enrolment
+from provenance.federated.statements import Enrolment, Plan
 
 SCREENED, PRIVATE = "screening", "privacy"
 BY = "contributors"
@@ -20,6 +20,16 @@ def told_of_contributors(enrolments: Sequence[Enrolment]) -> list[Json]:
     if any(privacies.values()):
         told.append({"name": PRIVATE, "annotations": {"by": BY, "privacies": privacies}})
     return told
+
+
+def require_promised(plan: Plan, enrolment: Enrolment, what: str) -> None:
+    """Raises AdapterError unless an enrolment promises the privacy that the plan's settings ask for, and none else."""
+    wanted = {"epsilon": plan.config.get("dp_epsilon"), "delta": plan.config.get("dp_delta")}
+    promised = {name: (enrolment.privacy or {}).get(name) for name in wanted}
+    if promised != wanted if wanted["epsilon"] else enrolment.privacy is not None:
+        raise AdapterError(
+            f"{what} is for another privacy", expected=str(wanted)[:200], found=str(enrolment.privacy)[:200]
+        )
 
 
 def require_told(predicate: Json, enrolments: Sequence[Enrolment]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,13 @@ def update(enrolled: Enrolment, digest: str, number: int, **changes: Any) -> Upd
     return Update(**(usual | changes))
 
 
-def contribution(signed_plan: Signed, sender: Sender, **changes: Any) -> tuple[Contribution, list[str]]:
-    """A contribution, and the digests of its updates by round.
-
-    ``changes`` are of the update in round 2, but for ``privacy``, which is of the enrolment.
-    """
+def contribution(
+    signed_plan: Signed, sender: Sender, privacy: Json | None, **changes: Any
+) -> tuple[Contribution, list[str]]:
+    """A contribution, and the digests of its updates by round; ``changes`` are of the update in round 2."""
     issuer, dataset = sender
     issuer = changes.pop("enroller", issuer)
-    enrolled = enrolment(signed_plan, dataset, privacy=changes.pop("privacy", None))
+    enrolled = enrolment(signed_plan, dataset, privacy=privacy)
     signed = Signed.by(issuer, enrolled.to_statement())
     signer = changes.pop("signer", issuer)
     updates = [
@@ -107,7 +107,7 @@ def predicate(signed_plan: Signed, datasets: Sequence[DatasetManifest], sent: Se
     return {
         "buildDefinition": {
             "buildType": "urn:prov:federated-lora-training:v1",
-            "externalParameters": {"config": dict(SETTINGS), "config_digest": CONFIG, "name": "shared"},
+            "externalParameters": {"config": SETTINGS, "config_digest": CONFIG, "name": "shared"},
             "internalParameters": {},
             "resolvedDependencies": dependencies,
         },
@@ -128,14 +128,17 @@ def make_release(
     collected: Sequence[DatasetManifest] | None = None,
     edit: Callable[[Json, Path], object] = lambda claim, adapter: None,
     planner: Issuer | None = None,
+    settings: Json = SETTINGS,
+    privacies: Sequence[Json | None] = (None, None),
 ) -> AdapterManifest:
     """Signs it; ``changes`` are of the last contributor's last update, ``edit`` changes claim and files before.
 
-    The plan is the server's own unless there is another ``planner``.
+    The plan is the server's own unless there is another ``planner``. ``privacies`` are what contributors promise.
     """
-    signed_plan = Signed.by(planner or server, plan(len(senders)).to_statement())
+    signed_plan = Signed.by(planner or server, replace(plan(len(senders)), config=settings).to_statement())
     kept = [
-        contribution(signed_plan, sender, **((changes or {}) if sender is senders[-1] else {})) for sender in senders
+        contribution(signed_plan, sender, privacy=privacy, **((changes or {}) if sender is senders[-1] else {}))
+        for sender, privacy in zip(senders, privacies, strict=True)
     ]
     datasets = [dataset for _, dataset in senders]
     whole = collect("shared", _now(), collected or datasets, server)
@@ -148,6 +151,7 @@ def make_release(
     for number, (each, _) in enumerate(kept, start=1):
         (adapter / contribution_name(number)).write_bytes(each.to_bytes())
     claim = predicate(signed_plan, datasets, [digests for _, digests in kept], whole.digest)
+    claim["buildDefinition"]["externalParameters"]["config"] = dict(settings)
     edit(claim, adapter)
     return sign_adapter(folder, issuer=server, predicate=claim, dataset=whole)
 

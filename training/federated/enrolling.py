@@ -12,6 +12,7 @@ from typing import Any
 from provenance.errors import ProvenanceError
 from provenance.federated.contributions import require_own, verify_dataset_parts
 from provenance.federated.statements import ENROLMENT_TYPE, Enrolment, Plan, Signed
+from provenance.federated.told import require_promised
 from provenance.manifest import DatasetManifest
 from provenance.trust import TrustStore, VerifiedIssuer, verify_chain
 from training.federated.errors import ContributionRefused, FederationError
@@ -118,7 +119,7 @@ class Gathering:
                 expected=", ".join(f"{name} {agreed[name]}" for name in differing),
                 found=", ".join(f"{name} {getattr(enrolment, name)}" for name in differing),
             )
-        self._require_private(enrolment)
+        require_promised(self.plan, enrolment, "the enrolment")
         check_choices(dataset)
         return Contributor(
             Peer(peer.proxy, f'"{issuer.name}" (dataset {dataset.digest[:16]}…)'),
@@ -128,14 +129,6 @@ class Gathering:
             dataset,
             files,
         )
-
-    def _require_private(self, enrolment: Enrolment) -> None:
-        wanted = {"epsilon": self.plan.config["dp_epsilon"], "delta": self.plan.config["dp_delta"]}
-        promised = {name: (enrolment.privacy or {}).get(name) for name in wanted}
-        if promised != wanted if wanted["epsilon"] else enrolment.privacy is not None:
-            raise ContributionRefused(
-                "the enrolment is for another privacy", expected=str(wanted), found=str(enrolment.privacy)[:200]
-            )
 
     def _settle(self, looked: Future[Contributor], proxy: Any) -> None:
         try:

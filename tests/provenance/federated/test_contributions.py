@@ -21,7 +21,7 @@ from provenance.manifest import verify_dataset_files
 from provenance.trust import TrustStore
 from tests.provenance.federated_release import Sender, make_release, plan
 
-PRIVACY: Json = {"epsilon": 8.0, "spent": 1.0}
+PRIVACY: Json = {"epsilon": 8.0, "delta": 0.1, "spent": 1.0}
 
 
 def _privacies(each: Json) -> Json:
@@ -241,27 +241,39 @@ def test_a_release_that_tells_something_else_than_contributors_signed_is_refused
         make_release(tmp_path / "r", server, senders, edit=edit)
 
 
-@pytest.mark.parametrize(
-    "told",
-    [{"epsilon": 8.0, "spent": 1.0}, None, {}],
-    ids=["as promised", "not told", "told of nobody"],
-)
+def _promised(told: Json) -> Callable[[Json, Path], None]:
+    return lambda claim, adapter: claim["runDetails"]["byproducts"].append(told)
+
+
 def test_the_privacy_that_is_told_is_that_which_each_contributor_signed(
-    tmp_path: Path, server: Issuer, senders: Sequence[Sender], told: Json | None
+    tmp_path: Path, server: Issuer, senders: Sequence[Sender]
 ) -> None:
-    first, second = (dataset.digest for _, dataset in senders)
-
-    def tell(claim: Json, adapter: Path) -> None:
-        if told is not None:
-            claim["runDetails"]["byproducts"].append(_privacies({first: None, second: told} if told else {}))
-
-    def release(privacy: Json, folder: str) -> None:
-        make_release(tmp_path / folder, server, senders, changes={"privacy": privacy}, edit=tell)
-
-    if told:
-        release(PRIVACY, "kept")
+    ada, bea = (dataset.digest for _, dataset in senders)
+    private: Json = {"settings": {"dp_epsilon": 8.0, "dp_delta": 0.1}, "privacies": [PRIVACY, PRIVACY]}
+    as_signed = {ada: PRIVACY, bea: PRIVACY}
+    make_release(tmp_path / "kept", server, senders, edit=_promised(_privacies(as_signed)), **private)
     with pytest.raises(AdapterError, match="another privacy than its contributors signed"):
-        release(PRIVACY | {"epsilon": 80.0}, "less")
+        make_release(tmp_path / "untold", server, senders, **private)
+    for number, told in enumerate(({ada: PRIVACY}, as_signed | {bea: PRIVACY | {"epsilon": 1.0}})):
+        with pytest.raises(AdapterError, match="another privacy than its contributors signed"):
+            make_release(tmp_path / f"r{number}", server, senders, edit=_promised(_privacies(told)), **private)
+
+
+@pytest.mark.parametrize(
+    ("settings", "promised"),
+    [
+        ({"dp_epsilon": 8.0, "dp_delta": 0.1}, None),
+        ({"dp_epsilon": 1.0, "dp_delta": 0.1}, PRIVACY),
+        ({"dp_epsilon": 8.0, "dp_delta": 0.01}, PRIVACY),
+        ({}, PRIVACY),
+    ],
+    ids=["none", "greater epsilon", "greater delta", "not planned"],
+)
+def test_an_enrolment_for_another_privacy_than_planned_is_refused(
+    tmp_path: Path, server: Issuer, senders: Sequence[Sender], settings: Json, promised: Json | None
+) -> None:
+    with pytest.raises(AdapterError, match=r"contributor-01\.json, enrolment, is for another privacy"):
+        make_release(tmp_path / "r", server, senders, settings=settings, privacies=[promised, promised])
 
 
 def test_a_changed_contribution_no_longer_verifies(
