@@ -3,21 +3,26 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from provenance.adapter import verify_adapter
+from provenance.adapter import PREDICATE_TYPE, STATEMENT, verify_adapter
 from provenance.canonical import Json
 from provenance.dataset import sign_dataset
+from provenance.dsse import IN_TOTO, Envelope
 from provenance.errors import AdapterError, FormatError, ProvenanceError, SignatureError
 from provenance.federated.contributions import Contribution, contribution_name
 from provenance.federated.statements import ENROLMENT_TYPE, PLAN_TYPE, Plan, Signed
 from provenance.home import Home
 from provenance.identity import Issuer, create_issuer, renew_issuer
-from provenance.manifest import verify_dataset_files
+from provenance.manifest import CHAIN, verify_dataset_files
+from provenance.merged.kept import KeptParent, is_kept
+from provenance.merged.parents import open_parent
+from provenance.statement import Statement
 from provenance.trust import TrustStore
 from tests.provenance.federated_release import Sender, make_release, plan
 
@@ -130,6 +135,31 @@ def test_contributors_signatures_are_not_taken_under_the_weights_of_whoever_did_
         f'"Server", root {server.root_digest}',
         f'"Mallory", root {stranger.root_digest}',
     )
+
+
+def test_a_merge_takes_a_federated_parent_from_whoever_made_its_plan_alone(
+    tmp_path: Path, server: Issuer, senders: Sequence[Sender], trust: TrustStore
+) -> None:
+    adapter = make_release(tmp_path / "r", server, senders)
+    assert adapter.dataset is not None
+    release = tmp_path / "r"
+    kept = KeptParent(
+        server.certificates_pem,
+        (release / STATEMENT).read_bytes(),
+        {name: adapter.dataset.read_part(name) for name in (*adapter.dataset.part_names, CHAIN)},
+        {name: adapter.read(name) for name in adapter.files if is_kept(name)},
+    )
+    parent = open_parent(kept, 1.0, trust, "it")
+    assert [each.issuer.name for each in parent.contributors] == ["Ada", "Bea"]
+    stranger = create_issuer(Home.create(tmp_path / "home"), "Mallory")
+    claim = Statement(adapter.files, PREDICATE_TYPE, adapter.predicate)
+    forged = replace(
+        kept,
+        chain=stranger.certificates_pem,
+        statement=Envelope.sign(claim.to_bytes(), IN_TOTO, stranger).to_json(),
+    )
+    with pytest.raises(AdapterError, match="signed by somebody else than the plan"):
+        open_parent(forged, 1.0, trust, "it")
 
 
 def test_nobody_is_told_as_a_contributor_whose_dataset_somebody_else_enrolled(
