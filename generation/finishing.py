@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from generation.a1111 import parameters_of
 from generation.easel import Pictures, Plan
 from generation.errors import GenerationError
 from generation.issue import Blocked, Issued, picture_path
@@ -63,12 +64,14 @@ class Writer:
 
     def finish(self, marked: Marked, decision: Decision) -> FinishedImage:
         """The signed file of a picture, in memory."""
+        making = self.teller.making(marked.ask, decision, marked.watermark)
+        height, width = marked.picture.shape[:2]
         return finish_image(
             marked.picture,
             picture_path(self.out, self.origin.stream, marked.serial),
             origin=self.origin,
             serial=marked.serial,
-            making=self.teller.making(marked.ask, decision, marked.watermark),
+            making=replace(making, told=parameters_of(making, self.origin, (width, height))),
             issuer=self.issuer,
         )
 

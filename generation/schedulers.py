@@ -18,12 +18,14 @@ USUAL = {"sd3": FLOW_DEFAULT, "svd": "euler"}
 class Scheduler:
     """One way down from noise to a picture.
 
-    ``kind`` is a class of diffusers; ``options`` are set whatever the base says of them. A ``stochastic`` one draws
-    fresh noise at every step, so that what a picture starts from cannot be found in it again. ``flow`` ones follow the
-    flows of transformers such as Stable Diffusion 3's, the others denoise with a U-Net.
+    ``kind`` is a class of diffusers, ``elsewhere`` what AUTOMATIC1111 calls it; ``options`` are set whatever the base
+    says of them. A ``stochastic`` one draws fresh noise at every step, so that what a picture starts from cannot be
+    found in it again. ``flow`` ones follow the flows of transformers such as Stable Diffusion 3's, the others denoise
+    with a U-Net.
     """
 
     kind: str
+    elsewhere: str
     options: Mapping[str, Any] = field(default_factory=dict)
     stochastic: bool = False
     flow: bool = False
@@ -34,20 +36,24 @@ class Scheduler:
 _UNCLIPPED = {"clip_sample": False}
 
 SCHEDULERS: dict[str, Scheduler] = {
-    DEFAULT: Scheduler("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
+    DEFAULT: Scheduler("DPMSolverMultistepScheduler", "DPM++ 2M", {"algorithm_type": "dpmsolver++"}),
     "dpmsolver++-karras": Scheduler(
-        "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True}
+        "DPMSolverMultistepScheduler", "DPM++ 2M Karras", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True}
     ),
-    "dpmsolver++-sde": Scheduler("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, stochastic=True),
-    "ddim": Scheduler("DDIMScheduler", _UNCLIPPED),
-    "euler": Scheduler("EulerDiscreteScheduler"),
-    "euler-a": Scheduler("EulerAncestralDiscreteScheduler", stochastic=True),
-    "heun": Scheduler("HeunDiscreteScheduler", _UNCLIPPED),
-    "unipc": Scheduler("UniPCMultistepScheduler"),
+    "dpmsolver++-sde": Scheduler(
+        "DPMSolverMultistepScheduler", "DPM++ 2M SDE", {"algorithm_type": "sde-dpmsolver++"}, stochastic=True
+    ),
+    "ddim": Scheduler("DDIMScheduler", "DDIM", _UNCLIPPED),
+    "euler": Scheduler("EulerDiscreteScheduler", "Euler"),
+    "euler-a": Scheduler("EulerAncestralDiscreteScheduler", "Euler a", stochastic=True),
+    "heun": Scheduler("HeunDiscreteScheduler", "Heun", _UNCLIPPED),
+    "unipc": Scheduler("UniPCMultistepScheduler", "UniPC"),
     # Distilled from 50 steps, of which it can take no more than there are.
-    "lcm": Scheduler("LCMScheduler", {**_UNCLIPPED, "original_inference_steps": 50}, stochastic=True, most_steps=50),
-    FLOW_DEFAULT: Scheduler("FlowMatchEulerDiscreteScheduler", flow=True),
-    "flow-heun": Scheduler("FlowMatchHeunDiscreteScheduler", flow=True),
+    "lcm": Scheduler(
+        "LCMScheduler", "LCM", {**_UNCLIPPED, "original_inference_steps": 50}, stochastic=True, most_steps=50
+    ),
+    FLOW_DEFAULT: Scheduler("FlowMatchEulerDiscreteScheduler", "Euler", flow=True),
+    "flow-heun": Scheduler("FlowMatchHeunDiscreteScheduler", "Heun", flow=True),
 }
 
 
@@ -59,9 +65,17 @@ def usual_scheduler(family: str) -> str:
 def scheduler_fault(name: str, steps: int) -> str | None:
     """What is wrong with a scheduler's name or with the steps asked of it; None when nothing is."""
     if name not in SCHEDULERS:
-        return f"scheduler {name!r} is unknown; known are {', '.join(SCHEDULERS)}"
+        meant = _meant(name)
+        hint = f"did you mean {meant}?" if meant else f"known are {', '.join(SCHEDULERS)}"
+        return f"scheduler {name!r} is unknown; {hint}"
     most = SCHEDULERS[name].most_steps
     return f"{steps} steps of {name}; at most {most} are possible" if steps > most else None
+
+
+def _meant(name: str) -> str | None:
+    """Ours for what other tools call it, also in other letters; where flows have the same name, the U-Net's."""
+    folded = name.strip().casefold()
+    return next((own for own, one in SCHEDULERS.items() if folded in (own, one.elsewhere.casefold())), None)
 
 
 def put_scheduler(pipeline: Any, name: str) -> None:

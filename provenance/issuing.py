@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provenance.a1111 import text_chunks
 from provenance.canonical import Json
 from provenance.credentials import CredentialSigner, ProvAssertion, SignedImage, sign_image, soft_binding_algorithm
 from provenance.decisions import read_decisions, require_allowed
@@ -31,7 +32,8 @@ class Making:
     """How one picture was made, as its record tells it.
 
     ``safety`` holds decision records that allowed it (``Decision.to_json``), ``watermark`` is ``watermark_entry``,
-    ``ingredient`` is the picture that it was made from.
+    ``ingredient`` is the picture that it was made from. ``told`` is what a PNG says of all this to other tools, in the
+    text chunk ``parameters`` (``provenance.a1111``).
     """
 
     generator: str
@@ -40,6 +42,7 @@ class Making:
     safety: tuple[Json, ...]
     watermark: Json
     ingredient: Ingredient | None = None
+    told: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def finish_image(
         raise UsageError(f"pictures cannot be written as {path.suffix or path.name}", expected=", ".join(SUFFIXES))
     decisions = read_decisions(making.safety)
     require_allowed(decisions)
-    encoded = encode_image(picture, media_type)
+    encoded = encode_image(picture, media_type, making.told)
     delivered = np.asarray(decode_image(encoded, path.name))
     signed = sign_image(
         encoded,
@@ -125,13 +128,16 @@ def finish_image(
     return FinishedImage(path, signed, record)
 
 
-def encode_image(picture: NDArray[np.uint8], media_type: str) -> bytes:
-    """An (H, W, 3) uint8 picture as PNG, JPEG (quality 95, no chroma subsampling) or lossless WebP."""
+def encode_image(picture: NDArray[np.uint8], media_type: str, told: str | None = None) -> bytes:
+    """An (H, W, 3) uint8 picture as PNG, JPEG (quality 95, no chroma subsampling) or lossless WebP.
+
+    ``told`` becomes the text chunk ``parameters`` of a PNG; the other formats say nothing of it.
+    """
     from PIL import Image
 
     options: dict[str, dict[str, Any]] = {
         # A third of the time of the usual level 6, for files that are 0 to 4 % larger.
-        "image/png": {"format": "PNG", "compress_level": 4},
+        "image/png": {"format": "PNG", "compress_level": 4, "pnginfo": text_chunks(told)},
         "image/jpeg": {"format": "JPEG", "quality": JPEG_QUALITY, "subsampling": 0},
         "image/webp": {"format": "WEBP", "lossless": True},
     }

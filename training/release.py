@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provenance.a1111 import text_chunks
 from provenance.adapter import WEIGHTS, AdapterManifest, sign_adapter, verify_adapter
 from provenance.base import BaseModel
 from provenance.canonical import canonical_json, sha256_hex
@@ -20,6 +21,7 @@ from training.config import TrainConfig
 from training.kohya import kohya_bytes
 from training.metadata import adapter_metadata, embedding_metadata
 from training.replay_chain import Trail, tensors_body
+from training.samples import sample_parameters
 from training.screening import TRAINER, Screened
 from training.weights import adapter_bytes, embedding_bytes
 
@@ -74,8 +76,9 @@ def write_release(
         if samples:
             (folder / SAMPLES).mkdir()
             (folder / SAMPLES / "prompts.json").write_bytes(canonical_json([prompt for prompt, _ in samples]))
-        for index, (_, picture) in enumerate(samples):
-            picture.save(folder / SAMPLES / f"{index:02}.png")
+        for index, (prompt, picture) in enumerate(samples):
+            told = sample_parameters(prompt, picture.size, base.id, run.name, sha256_hex(files[WEIGHTS]), config)
+            picture.save(folder / SAMPLES / f"{index:02}.png", pnginfo=text_chunks(told))
         chain = trail.closed({name: sha256_hex(tensors_body(data)) for name, data in files.items()})
         predicate = attest(manifest, base, config, run, screened, chain)
         sign_adapter(staging, issuer=issuer, predicate=predicate, dataset=manifest)

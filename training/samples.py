@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provenance.a1111 import PROGRAM, lora_hash, number, parameters_text
 from training.compiled import uncompiled
 from training.draws import generator
 from training.families.opening import at_work, drawing_pipeline
@@ -52,6 +53,24 @@ def draw_samples(setup: Setup, prompts: tuple[str, ...]) -> list[Image]:
             ).images[0]
             for index, text in enumerate(said)
         ]
+
+
+def sample_parameters(
+    prompt: str, size: tuple[int, int], base: str, name: str, weights: str, config: TrainConfig
+) -> str:
+    """What the PNG of a sample of ``size`` (width, height) says of its making to other tools, prompt included.
+
+    ``weights`` is the digest of the adapter ``name``. The noise comes from no seed that one could draw with elsewhere.
+    """
+    settings = [
+        ("Steps", config.sample_steps),
+        ("CFG scale", number(config.sample_guidance)),
+        ("Size", f"{size[0]}x{size[1]}"),
+        ("Model", base),
+        lora_hash(name, weights),
+        ("Version", PROGRAM),
+    ]
+    return parameters_text(prompt, None, settings)
 
 
 def _read(family: Family, prompts: tuple[str, ...]) -> list[dict[str, torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,21 @@ def test_what_a_stochastic_scheduler_would_wash_out_is_not_claimed(
     (image,) = generate(request, home=home, out=tmp_path).images
     assert image.record.parameters["scheduler"] == name
     assert ("latent" in image.record.watermark) == marked
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DPM++ 2M Karras", "dpmsolver++-karras"),
+        ("DPM++ 2M", "dpmsolver++"),
+        ("Euler a", "euler-a"),
+        ("Euler", "euler"),
+        ("DDIM", "ddim"),
+        ("LCM", "lcm"),
+        ("Heun", "heun"),
+        ("unipc ", "unipc"),
+    ],
+)
+def test_a_name_of_other_tools_is_refused_with_ours(name: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"did you mean {re.escape(meant)}\?"):
+        GenerationRequest(("a dot",), scheduler=name)

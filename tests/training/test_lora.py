@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -425,7 +427,11 @@ def test_the_attestation_names_dataset_base_code_and_settings(
     assert details["byproducts"][0]["annotations"]["steps"] == 4
     assert adapter.weights_digest == sha256_hex(adapter.read("adapter.safetensors"))
     assert sha256_hex(adapter.read("config.json")) == QUICK.digest == build["externalParameters"]["config_digest"]
-    assert json.loads(adapter.read("samples/prompts.json"))[0] in {record.caption for record in manifest.records}
+    (prompt, *_) = json.loads(adapter.read("samples/prompts.json"))
+    assert prompt in {record.caption for record in manifest.records}
+    told = Image.open(io.BytesIO(adapter.read("samples/00.png"))).info["parameters"]
+    assert told.startswith(f"{prompt}\nSteps: ")
+    assert f'Lora hashes: "Red squares: {adapter.weights_digest[:12]}"' in told
     assert str(tmp_path) not in json.dumps(adapter.predicate)
 
 

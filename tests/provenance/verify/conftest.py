@@ -251,6 +251,7 @@ def making(watermark: Json, number: int = 0) -> Making:
         parameters={"seed": number, "steps": 20, "guidance": 7.5},
         safety=DECISIONS,
         watermark=watermark,
+        told=f"Steps: 20, CFG scale: 7.5, Seed: {number}",
     )
 
 

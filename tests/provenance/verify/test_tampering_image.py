@@ -324,3 +324,17 @@ def test_metadata_of_another_kind_does_not_matter(world: World, tmp_path: Path) 
     info.add_text("Author", "someone else")
     image.save(path, pnginfo=info)
     assert world.verify(path).verdict is Verdict.RECOVERED
+
+
+def test_changed_text_beside_the_pixels_is_tampering(world: World, tmp_path: Path) -> None:
+    chunks = chunks_of(world.images["fish.png"].read_bytes())
+    told = next(data for kind, data in chunks if kind == b"tEXt")
+    assert told == b"parameters\x00Steps: 20, CFG scale: 7.5, Seed: 101"
+    forged = tmp_path / "forged.png"
+    for change in ([(b"tEXt", told.replace(b"101", b"102"))], []):
+        changed = [new for old in chunks for new in (change if old[0] == b"tEXt" else [old])]
+        forged.write_bytes(png_of(changed))
+        assert world.verify(forged).verdict is Verdict.TAMPERED
+    without = [chunk for chunk in chunks if chunk[0] not in (b"tEXt", b"caBX")]
+    forged.write_bytes(png_of(without))
+    assert world.verify(forged).verdict is Verdict.RECOVERED
