@@ -20,6 +20,7 @@ from generation.licence import require_licence, require_quota
 from generation.loading import drawing_device, load_pipeline
 from generation.making import Teller
 from generation.means import Means
+from generation.numbering import numbering
 from generation.recipe import Recipe
 from generation.request import GenerationRequest
 from generation.run_state import RunState, request_digest
@@ -92,7 +93,9 @@ def generate(
         log.require_writable()
         negatives = [ask.negative for ask in left if ask.negative is not None]
         prompts = [ask.prompt for ask in left if ask.prompt]
-        decisions = screen_prompts(prompts, policy, key, log, subject.base.id, negatives)
+        decisions = screen_prompts(
+            prompts, policy, key, log, subject.base.id, negatives, numbering(left, tuple(request.wanted()))
+        )
         content_filter = open_content_filter(policy, subject.base.id, drawing_device())
         require_calibrated(policy, content_filter.model_digest)
         given = None if source is None else (source, screen_input(source, content_filter, key, log))

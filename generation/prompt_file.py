@@ -83,6 +83,7 @@ def _pictures(row: Row, line: int, count: int, faults: Faults) -> list[Wanted]:
         seed=_whole(row, "seed", line, faults),
         steps=_whole(row, "steps", line, faults),
         guidance=_number(row, "guidance", line, faults),
+        line=line,
     )
     number = _whole(row, "n", line, faults)
     if faults.count == before:

@@ -8,8 +8,10 @@ import os
 import secrets
 from collections.abc import Iterable
 
-from generation.errors import GenerationError, InputBlocked, PromptBlocked
+from generation.errors import GenerationError, InputBlocked
 from generation.loading import drawing_device
+from generation.numbering import Numbering
+from generation.prompt_refusal import refusal
 from generation.source import Source
 from provenance.files import read_file, write_file
 from provenance.home import Home
@@ -67,26 +69,26 @@ def screen_prompts(
     log: BlockedLog,
     base: str = STARTER_BASE,
     negatives: Iterable[str] = (),
+    numbering: Numbering | None = None,
 ) -> dict[str, Decision]:
-    """The decision on every prompt; raises PromptBlocked at the first that is blocked, once that is in the log.
+    """The decision on every prompt; raises PromptBlocked once all that are blocked are in the log.
 
     Negative prompts are texts like others: a policy forbids words, not what somebody means by them. A filter that
-    cannot be loaded for pictures of ``base`` is a FilterError; one that fails blocks.
+    cannot be loaded for pictures of ``base`` is a FilterError; one that fails blocks, and ends the screening.
+    ``numbering`` tells where blocked texts stand.
     """
     prompt_filter = open_prompt_filter(policy, drawing_device(), base=base)
-    decisions = {}
+    decisions, blocked = dict[str, Decision](), dict[str, Decision]()
     wanted = dict.fromkeys(prompts)
     for prompt in {**wanted, **dict.fromkeys(negatives)}:
-        decision = _decided(prompt_filter, prompt, policy)
+        decision = decisions[prompt] = _decided(prompt_filter, prompt, policy)
         if not decision.allowed:
             log.append(decision, hmac=key.name(prompt))
-            failed, what = decision.rule == ERROR_RULE, "prompt" if prompt in wanted else "negative prompt"
-            raise PromptBlocked(
-                f"this {what} cannot be screened" if failed else f"the safety policy blocks this {what}",
-                found=decision.reason,
-                fix="check the filter: prov policy check --prompt TEXT" if failed else "ask for something else",
-            )
-        decisions[prompt] = decision
+            blocked[prompt] = decision
+            if decision.rule == ERROR_RULE:
+                break
+    if blocked:
+        raise refusal(blocked, wanted, numbering)
     return decisions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 MAX_PROMPT_CHARACTERS = 4_000
@@ -13,13 +13,17 @@ MAX_PROMPTS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A prompt with what differs from the rest of its request; None leaves it to the request."""
+    """A prompt with what differs from the rest of its request; None leaves it to the request.
+
+    ``line`` is where it stands in the file that it was read from, and decides nothing.
+    """
 
     prompt: str
     negative: str | None = None
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
+    line: int | None = field(default=None, compare=False)
 
     def faults(self, name: str) -> Iterator[str]:
         """Everything that is wrong with it, each in a sentence about ``name``."""
