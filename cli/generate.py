@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import emit, note, passphrase, progress, refusals
+from cli.console import passphrase, progress, refusals
+from cli.generate_told import stopping_early, tell
 
 SCHEDULER_HELP = (
     "dpmsolver++ (default), dpmsolver++-karras, ddim, euler, heun, unipc; for flows flow-euler (default), flow-heun;"
@@ -56,7 +57,7 @@ def command(
 
     Example: prov generate "a red fish in the desert" -n 4 --seed 7
     """
-    with refusals():
+    with refusals(), stopping_early():
         from generation import GenerationRequest
         from generation.means import Means
         from generation.order import generate
@@ -100,25 +101,8 @@ def command(
             resume=resume,
             means=Means(batch_size, precision, compiled, on),
         )
-        for path in issued.missing:
-            note(f"on record since before the run stopped, but not here: {path}; it is not drawn again")
-        for picture in issued.blocked:
-            note(f"blocked: {picture.reason}\n  do next:  {picture.fix}")
-        emit(
-            {
-                "images": [i.to_json() for i in issued.images],
-                "blocked": [b.to_json() for b in issued.blocked],
-                "missing": [str(path) for path in issued.missing],
-            },
-            "\n".join(str(i.path) for i in issued.images),
-            as_json=as_json,
-        )
-        for payload in issued.input_marks:
-            note(f"the input carries the mark {payload}, which is on record")
-        note(f"{len(issued.images)} pictures recorded; next: prov anchor")
-        if scheduler is not None and SCHEDULERS[scheduler].stochastic and not plain_noise:
-            note(
-                f"{scheduler} draws fresh noise at every step: these pictures carry the pixel mark, not the latent one"
-            )
-        if issued.blocked:
-            raise typer.Exit(1)
+        washed = scheduler is not None and SCHEDULERS[scheduler].stochastic and not plain_noise
+    with refusals():
+        tell(issued, scheduler if washed else None, as_json=as_json)
+    if issued.blocked:
+        raise typer.Exit(1)

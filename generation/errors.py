@@ -21,6 +21,12 @@ class InputBlocked(GenerationError):
     """The safety policy blocks the picture that others were to be drawn from."""
 
 
+class GenerationInterrupted(GenerationError):
+    """Stopped by Ctrl-C; pictures on record are kept."""
+
+    exit_code = 130
+
+
 class SamplingFailed(GenerationError):
     """The model gave something that is not a picture."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provenance.canonical import Json
@@ -49,11 +49,16 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Issue:
-    """What one request gave. ``missing`` are on record since before a run stopped, without a file where it belongs."""
+    """What one request gave. ``missing`` are on record since before a run stopped, without a file where it belongs.
+
+    ``left`` is how many pictures there were to draw, ``recorded`` how many were; others are of before a run stopped.
+    """
 
     images: tuple[Issued, ...]
     blocked: tuple[Blocked, ...]
     missing: tuple[Path, ...] = ()
+    left: int = field(default=0, compare=False)
+    recorded: int = field(default=0, compare=False)
 
     @property
     def input_marks(self) -> tuple[str, ...]:

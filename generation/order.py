@@ -29,6 +29,7 @@ from generation.schedulers import SCHEDULERS, usual_scheduler
 from generation.screening import PromptKey, require_calibrated, screen_input, screen_prompts
 from generation.serials import Serials
 from generation.source import Source, open_source
+from generation.stopping import stoppable
 from generation.stream import open_stream, origin_of
 from generation.subject import Subject, open_subject
 from generation.video import frame_by_frame, frames_of, require_words_or_none, videos
@@ -66,8 +67,8 @@ def generate(
     Refuses before anything is drawn when the account holds no valid licence (LicenceRefused), when the policy blocks
     any prompt (PromptBlocked) or the input picture (InputBlocked), or when the log could not hold what is blocked. A
     picture that the policy blocks is counted and logged, and never written. Raises only ProvenanceError and
-    SafetyError; pictures already written stay recorded. A ``resumable`` run keeps its state beside the pictures; with
-    ``resume`` it goes on from there.
+    SafetyError; Ctrl-C becomes a GenerationInterrupted. Pictures already written stay recorded. A ``resumable`` run
+    keeps its state beside the pictures; with ``resume`` it goes on from there.
     """
     reader = open_reader(home)
     address = account_address(home, account)
@@ -82,8 +83,10 @@ def generate(
     who = {"account": address, "chain": reader.identity.chain_id, "contract": reader.identity.contract}
     source = None if request.image is None else open_source(request.image, request.mask)
     digest = request_digest(request, subject, policy.digest, who, key, source)
-    with RunState(out if resumable else None, digest, len(request.prompts)) as run:
-        images = run.settle(resume, run.recorded(home, out))
+    total = len(request.prompts)
+    with RunState(out if resumable else None, digest, total) as run, stoppable(run, total) as images:
+        images |= run.settle(resume, run.recorded(home, out))
+        before = len(images)
         first_seed = request.first_seed() if run.first_seed is None else run.first_seed
         asks = request.asks(_guidance(request, subject), first_seed)
         left = [ask for ask in asks if ask.index not in images and ask.index not in run.blocked]
@@ -118,8 +121,8 @@ def generate(
                             if issued is not None:
                                 images[index] = issued
                             if progress:
-                                progress(index + 1, len(request.prompts))
-        return _issue(images, run)
+                                progress(index + 1, total)
+        return replace(_issue(images, run), left=len(left), recorded=len(images) - before)
 
 
 def _issue(images: dict[int, Issued], run: RunState) -> Issue:

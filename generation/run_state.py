@@ -106,6 +106,11 @@ class RunState:
         self.first_seed, self.begun, self.blocked = None, {}, {}
         return {}
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a state is kept that the same request can go on from."""
+        return self._path is not None and self.first_seed is not None
+
     def begin(self, first_seed: int) -> None:
         """Writes the first line, unless this run goes on."""
         if self._path is None or self.first_seed is not None:

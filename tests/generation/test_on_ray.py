@@ -19,7 +19,7 @@ import generation.finishing
 import generation.on_ray
 from generation.adapters import Adapter
 from generation.easel import Plan
-from generation.errors import GenerationError, SamplingFailed
+from generation.errors import GenerationError, GenerationInterrupted, SamplingFailed
 from generation.means import Means
 from generation.on_ray import Envelope, cluster, drawn_on_ray
 from generation.order import generate
@@ -79,7 +79,7 @@ def test_pictures_are_those_of_this_process_and_a_stopped_run_goes_on_here(home:
     with pytest.MonkeyPatch.context() as patch:
         stop = stopping_after(3, generation.finishing.deliver_image)
         patch.setattr(generation.finishing, "deliver_image", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(GenerationInterrupted):
             generate(REQUEST, home=there, out=out, resumable=True, means=ON_RAY)
     before = [record.serial for record in records(there)]
     assert before == [0, 1, 2]

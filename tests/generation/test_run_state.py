@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import generation.finishing
 import generation.order
 import provenance.issuing
-from generation.errors import GenerationError
+from cli.main import app
+from generation.errors import GenerationError, GenerationInterrupted
 from generation.order import Issue, generate
 from generation.request import GenerationRequest
 from provenance.errors import FormatError, UsageError
@@ -85,19 +87,24 @@ def stopping_after(count: int, function: Callable[..., Any]) -> Callable[..., An
     return stop
 
 
-def stop_after(count: int, home: Home, out: Path, request: GenerationRequest = REQUEST) -> None:
+def stop_after(count: int, home: Home, out: Path, request: GenerationRequest = REQUEST) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation.finishing, "deliver_image", stopping_after(count, generation.finishing.deliver_image))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(GenerationInterrupted) as stopped:
             run(home, out, request)
+    return str(stopped.value)
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(home: Home, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    stop_after(3, home, out)
+    assert (
+        stop_after(3, home, out)
+        == "stopped; 3 of 6 pictures are on record and kept; to go on: add --resume to the same command"
+    )
     before = {path: path.read_bytes() for path in out.glob("*.png")}
     assert len(before) == 3
     issue = run(home, out, resume=True)
+    assert (issue.left, issue.recorded) == (3, 3)
     assert [image.record.parameters["seed"] for image in issue.images] == [5, 6, 7, 8, 9, 10]
     assert all(image.path.is_file() for image in issue.images)
     assert {path: path.read_bytes() for path in before} == before
@@ -115,7 +122,7 @@ def test_what_was_recorded_and_never_written_is_told_and_not_drawn_again(home: H
     out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(provenance.issuing, "write_file", stopping_after(1, provenance.issuing.write_file))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(GenerationInterrupted):
             run(home, out)
     assert len(records(home)) == 2
     issue = run(home, out, resume=True)
@@ -156,7 +163,9 @@ def test_a_finished_run_resumed_draws_nothing(home: Home, tmp_path: Path, monkey
     first = run(home, out)
     with monkeypatch.context() as patch:
         patch.delattr(generation.order, "load_pipeline")
-        assert run(home, out, resume=True) == first
+        finished = run(home, out, resume=True)
+    assert finished == first
+    assert (first.left, finished.left, finished.recorded) == (len(PROMPTS), 0, 0)
     again = run(home, out)
     assert {i.record.serial for i in again.images}.isdisjoint(i.record.serial for i in first.images)
 
@@ -230,6 +239,37 @@ def test_a_killed_run_over_a_file_goes_on_from_the_command_line(home: Home, tmp_
     assert len(made) == 12
     first = min(record.parameters["seed"] for record in made)
     assert sorted(record.parameters["seed"] - first for record in made) == list(range(12))
+
+
+def test_ctrl_c_before_and_while_drawing_says_how_to_go_on(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "prompts.txt"
+    file.write_text("\n".join(PROMPTS[:2]))
+    monkeypatch.setenv("PROV_HOME", str(home.path))
+
+    def told(*more: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, ["generate", "--prompts", str(file), "--out", str(out), "--steps", "1", *more])
+        assert done.exit_code == code, done.stderr
+        return done.stderr
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation.order, "open_reader", stopping_after(0, generation.order.open_reader))
+        assert told(code=130) == "error: stopped before anything was drawn; give the same command again\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(generation.finishing, "deliver_image", stopping_after(1, generation.finishing.deliver_image))
+        (line,) = [line for line in told(code=130).splitlines() if "stopped" in line]
+    assert line.endswith("1 of 2 pictures are on record and kept; to go on: add --resume to the same command")
+    assert "\n1 picture recorded; next: prov anchor" in told("--resume")
+    assert told("--resume").endswith("nothing was left to draw\n")
+
+
+def test_ctrl_c_without_a_file_has_nothing_to_resume(home: Home, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation.finishing, "deliver_image", stopping_after(2, generation.finishing.deliver_image))
+        with pytest.raises(GenerationInterrupted, match=r"2 of 6 pictures are on record and kept; .* ask anew"):
+            generate(REQUEST, home=home, out=tmp_path / "out")
+    assert len(records(home)) == 2
 
 
 def test_only_runs_over_a_file_are_resumed(home: Home) -> None:
