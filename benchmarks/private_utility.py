@@ -22,13 +22,13 @@ from provenance.identity import Issuer, create_issuer
 from provenance.manifest import DatasetManifest
 from provenance.trust import TrustStore
 from training.batch import make_batch, sample_losses
-from training.cache import Cache, build_cache
 from training.config import TrainConfig
+from training.dataset.cache import Cache, build_cache
 from training.loop import apply_gradients, compute_gradients
 from training.presets import starter_config
-from training.private import private_gradients
-from training.private_accounting import plan_privacy
-from training.private_warning import Outlook, count_trained
+from training.private.accounting import plan_privacy
+from training.private.gradients import private_gradients
+from training.private.warning import Outlook, count_trained
 from training.setup import Setup, set_up, torch_settings
 
 UNSEEN, DRAWS = 12, 4

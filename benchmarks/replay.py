@@ -35,11 +35,11 @@ from training import loop, lora
 from training.batch import Batch, draw_batch
 from training.config import TrainConfig
 from training.lora import Progress, train
-from training.replay import Replayed, replay
-from training.replay_chain import NAME, Chain, Link, Taken
-from training.replay_digests import batch_tensors, random_digest, tensors_digest
-from training.replay_record import Recorded, read_recorded
-from training.replay_snapshots import SNAPSHOTS
+from training.replay.chain import NAME, Chain, Link, Taken
+from training.replay.digests import batch_tensors, random_digest, tensors_digest
+from training.replay.executing import Replayed, replay
+from training.replay.record import Recorded, read_recorded
+from training.replay.snapshots import SNAPSHOTS
 from training.state import State
 
 if TYPE_CHECKING:

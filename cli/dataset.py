@@ -36,8 +36,8 @@ def caption(
     Example: prov dataset caption pictures --prefix "sks, "
     """
     with refusals():
-        from training.captioner import Blip, resolve_captioner
-        from training.captioning import caption_folder
+        from training.dataset.captioner import Blip, resolve_captioner
+        from training.dataset.captioning import caption_folder
 
         found = resolve_captioner(model)
         made = caption_folder(

@@ -116,7 +116,7 @@ def command(
         choice = screening_choice(policy, hash_list, likeness)
         release = out or Path(name)
 
-        from training.latent_store import LatentStore
+        from training.dataset.latent_store import LatentStore
         from training.lora import train
 
         adapter = train(

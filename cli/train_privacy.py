@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def privacy_options(dp: str | None) -> Json:
     """The settings that ``--dp`` names; none without it."""
-    from training.private_options import parse_dp
+    from training.private.options import parse_dp
 
     return {} if dp is None else parse_dp(dp)
 
@@ -24,8 +24,8 @@ def show_privacy(config: TrainConfig, base: BaseModel, manifest: DatasetManifest
     """Warns what a private training can be expected to learn; says nothing of others."""
     if not config.dp_epsilon:
         return
-    from training.private_accounting import plan_privacy
-    from training.private_warning import Outlook, count_trained, told
+    from training.private.accounting import plan_privacy
+    from training.private.warning import Outlook, count_trained, told
 
     note(told(Outlook(plan_privacy(config, len(manifest.records)), count_trained(base, config))))
 

@@ -10,8 +10,8 @@ import typer
 from cli.console import emit, note, paint, progress
 
 if TYPE_CHECKING:
-    from training.replay import Replayed
-    from training.replay_record import Recorded
+    from training.replay.executing import Replayed
+    from training.replay.record import Recorded
 
 _COLOURS = {"agrees": "green", "differs": "red", "not comparable": "yellow"}
 
@@ -47,9 +47,9 @@ def run_replay(
             "the adapter was trained on a base in a folder", found=adapter.base_id, fix="give that folder with --base"
         )
 
-    from training.replay import choose_segments, replay
-    from training.replay_record import read_recorded
-    from training.replay_snapshots import SNAPSHOTS
+    from training.replay.executing import choose_segments, replay
+    from training.replay.record import read_recorded
+    from training.replay.snapshots import SNAPSHOTS
 
     recorded = read_recorded(adapter)
     draw = None if seed is None else random.Random(seed)

@@ -26,7 +26,7 @@ def chosen_settings(
     from provenance.base import STARTER
     from training.config import TrainConfig, read_settings
     from training.presets import preset_settings, starter_config, told
-    from training.private_options import as_private
+    from training.private.options import as_private
     from training.setup import device_of
 
     further = {**({"trigger": trigger} if trigger else {}), **(options or {})}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from provenance.base import BaseModel
 from provenance.canonical import Json, canonical_json, sha256_hex
 from training.config import TrainConfig
-from training.private_accounting import PRIVACY, stated_privacy
-from training.replay_chain import NAME as REPLAY
-from training.replay_chain import Chain
-from training.replay_stack import code_digest, is_repeatable, processor, version, versions
+from training.private.accounting import PRIVACY, stated_privacy
+from training.replay.chain import NAME as REPLAY
+from training.replay.chain import Chain
+from training.replay.stack import code_digest, is_repeatable, processor, version, versions
 from training.screening import Screened
 from training.watch import NAME as VALIDATION
 from training.watch import Watched

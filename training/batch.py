@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from training.cache import Cache, Slot
+from training.dataset.cache import Cache, Slot
+from training.dataset.masks import masked_means, stacked_masks
+from training.dataset.prior import loss_shares
 from training.draws import generator
 from training.layers import trains_text
-from training.masks import masked_means, stacked_masks
 from training.precision import computing
-from training.prior import loss_shares
 from training.spoken import embed_captions
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from provenance.canonical import canonical_json, parse_json
 from provenance.errors import FormatError
 from provenance.files import read_file, write_file
 from training.errors import CheckpointError
-from training.replay_chain import Binding, Trail
+from training.replay.chain import Binding, Trail
 from training.state import State
 from training.watch import Watch
 

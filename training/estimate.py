@@ -17,7 +17,7 @@ from provenance.base import BaseModel
 from provenance.canonical import Json
 from training.config import TrainConfig
 from training.loop import apply_gradients, compute_gradients
-from training.private import private_gradients
+from training.private.gradients import private_gradients
 from training.samples import draw_samples, sample_prompts
 from training.setup import device_of, set_up, torch_settings
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from training.buckets import Sides, sides_of
-from training.prior import prior_counts
+from training.dataset.buckets import Sides, sides_of
+from training.dataset.prior import prior_counts
 from training.validation import choose_held_out
 
 if TYPE_CHECKING:

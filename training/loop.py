@@ -11,8 +11,8 @@ from training.errors import TrainingError
 from training.optimisers import set_learning_rates
 from training.precision import take_scaled_step
 from training.processes import APPLY, COMPUTE
-from training.replay_chain import Taken
-from training.replay_digests import batch_tensors, random_digest, tensors_digest
+from training.replay.chain import Taken
+from training.replay.digests import batch_tensors, random_digest, tensors_digest
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ def compute_gradients(setup: Setup, step: int) -> Taken:
     """Draws the batches of a step and leaves its gradients in the parameters; gives what the replay chain keeps."""
     config = setup.config
     if config.dp_epsilon:
-        raise TrainingError("these gradients would not be private", fix="take those of training.private")
+        raise TrainingError("these gradients would not be private", fix="take those of training.private.gradients")
     ranks = setup.ranks
     ranks.lead(COMPUTE, step)
     taken: list[Taken] = []

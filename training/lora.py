@@ -22,16 +22,16 @@ from training.attestation import Run
 from training.checkpoint import Checkpoint, forget_after, forget_older
 from training.config import TrainConfig
 from training.curve import write_curve
+from training.dataset.latent_store import LatentStore
 from training.errors import CheckpointError, LossNotFinite, TrainingError, TrainingInterrupted
 from training.interruption import interruption
-from training.latent_store import LatentStore
 from training.launching import joined
 from training.loop import apply_gradients, compute_gradients
-from training.private import private_gradients
+from training.private.gradients import private_gradients
 from training.release import write_release
-from training.replay_chain import Binding, Taken, Trail
-from training.replay_snapshots import SNAPSHOTS, save_snapshot
-from training.replay_stack import stack_of
+from training.replay.chain import Binding, Taken, Trail
+from training.replay.snapshots import SNAPSHOTS, save_snapshot
+from training.replay.stack import stack_of
 from training.samples import draw_samples, sample_prompts
 from training.screening import KEPT, require_screened
 from training.setup import Setup, device_of, set_up, torch_settings

@@ -32,7 +32,7 @@ from provenance.training_statement import dependency
 from provenance.trust import TrustStore
 from training.attestation import BUILDER, code_entry, dataset_entry
 from training.merged_weights import DOWN, Part, merged_files, name_of
-from training.replay_stack import version
+from training.replay.stack import version
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from provenance.files import read_file
 from provenance.trigger import is_learned
 from training.attestation import Run
 from training.config import TrainConfig
+from training.dataset.tags import with_trigger
 from training.layers import trains_text
-from training.tags import with_trigger
 
 if TYPE_CHECKING:
     from provenance.manifest import DatasetManifest

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from provenance.base import STARTER, BaseModel
 from provenance.canonical import Json
 from training.config import TrainConfig
+from training.dataset.tags import without_trigger
 from training.errors import ConfigError
-from training.tags import without_trigger
 
 # Fewer pictures than this are all needed to learn from: none is held out to tell when to stop.
 HELD_OUT_FROM = 15

@@ -20,7 +20,7 @@ from training.attestation import Run, attest
 from training.config import TrainConfig
 from training.kohya import kohya_bytes
 from training.metadata import adapter_metadata, embedding_metadata
-from training.replay_chain import Trail, tensors_body
+from training.replay.chain import Trail, tensors_body
 from training.samples import sample_parameters
 from training.screening import TRAINER, Screened
 from training.weights import adapter_bytes, embedding_bytes

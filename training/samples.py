@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from provenance.a1111 import PROGRAM, lora_hash, number, parameters_text
 from training.compiled import uncompiled
+from training.dataset.tags import with_trigger
 from training.draws import generator
 from training.families.opening import at_work, drawing_pipeline
 from training.precision import drawing
-from training.tags import with_trigger
 
 if TYPE_CHECKING:
     import torch

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provenance.base import BaseModel
-from training.cache import Cache, build_cache
 from training.compiled import compile_denoiser
 from training.config import TrainConfig
+from training.dataset.cache import Cache, build_cache
+from training.dataset.latent_store import Latents
 from training.ema import Average
 from training.errors import TrainingError
 from training.families.opening import drop_encoders, open_family, place_for_training
 from training.families.protocol import Family
-from training.latent_store import Latents
 from training.layers import add_adapter, trains_text
 from training.optimisers import build_optimiser
 from training.precision import hold_in_precision, loss_scaler, spare_conversions
 from training.processes import ALONE, RESTORE, Ranks
 from training.quantised import quantise
-from training.replay_stack import code_digest
+from training.replay.stack import code_digest
 from training.state import State
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from training.ema import Average
 from training.errors import CheckpointError, TrainingError
 from training.optimisers import Held, layout_of
-from training.replay_digests import tensors_digest
+from training.replay.digests import tensors_digest
 
 if TYPE_CHECKING:
     import torch

@@ -28,7 +28,7 @@ from provenance.base import STARTER, BaseModel, resolve_base
 from provenance.canonical import Json
 from provenance.errors import UsageError
 from provenance.setup import set_up
-from training.replay_stack import processor, version
+from training.replay.stack import processor, version
 
 # Functions of `generation.finishing`, and what a table calls them.
 STAGES = {"embed_verified": "mark", "screen_all_or_refuse": "screen", "finish_image": "sign", "deliver_image": "record"}

@@ -18,7 +18,7 @@ from benchmarks.training.runs import EXAMPLE, example_in, run_example, run_ours
 from provenance.base import STARTER, resolve_base
 from provenance.canonical import Json
 from provenance.errors import UsageError
-from training.replay_stack import processor, version
+from training.replay.stack import processor, version
 
 if TYPE_CHECKING:
     from benchmarks.training.data import Pictures

@@ -7,13 +7,13 @@ import torch
 
 from provenance.base import BaseModel
 from provenance.manifest import DatasetManifest
-from training import storage
 from training.batch import Batch, draw_batch
-from training.cache import Cache, Shelf, build_cache
 from training.config import TrainConfig
+from training.dataset import storage
+from training.dataset.cache import Cache, Shelf, build_cache
+from training.dataset.stream import Stream
 from training.families.opening import open_family
 from training.families.protocol import Embedded, Family
-from training.stream import Stream
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from provenance.base import BaseModel
 from provenance.dataset import sign_dataset
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
-from training.buckets import MAX_ASPECT, bucket_sides, nearest_bucket
-from training.cache import build_cache
 from training.config import TrainConfig
+from training.dataset.buckets import MAX_ASPECT, bucket_sides, nearest_bucket
+from training.dataset.cache import build_cache
 from training.errors import TrainingError
 from training.families.opening import open_family
 from training.families.protocol import Family

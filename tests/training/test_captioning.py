@@ -18,8 +18,8 @@ from provenance.machine_captions import MARKS, read_marks
 from provenance.records import Captioner
 from provenance.trust import TrustStore
 from tests.training.tiny_blip import WORDS, save_tiny_blip
-from training.captioner import Blip, CaptionModel, resolve_captioner
-from training.captioning import BATCH, caption_folder
+from training.dataset.captioner import Blip, CaptionModel, resolve_captioner
+from training.dataset.captioning import BATCH, caption_folder
 from training.errors import TrainingInterrupted
 
 IDENTITY = Captioner("local:said", "ab" * 32)

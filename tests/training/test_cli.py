@@ -160,7 +160,7 @@ def test_replay_of_a_cheat_is_exit_1_and_names_segment_and_part(
 def test_replay_on_another_stack_says_so_and_is_exit_3(
     own_dataset: Path, sd1_base: BaseModel, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training import replay
+    from training.replay import executing as replay
 
     usual = replay.stack_of
     with cheating({1: "noise"}):

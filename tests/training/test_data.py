@@ -11,7 +11,7 @@ from PIL import Image
 
 from provenance.errors import ImageRefused
 from training.config import TrainConfig
-from training.data import read_views
+from training.dataset.views import read_views
 
 
 @dataclass

@@ -23,8 +23,8 @@ from training.families.opening import load_pipeline, open_family
 from training.inversion import add_trigger
 from training.layers import add_adapter
 from training.lora import Progress, train
-from training.replay import replay
-from training.replay_record import read_recorded
+from training.replay.executing import replay
+from training.replay.record import read_recorded
 from training.spoken import embed_captions
 from training.weights import embedding_bytes
 

@@ -18,16 +18,16 @@ from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
-from training import cache as caching
-from training import latent_store
-from training.cache import Cache, build_cache
 from training.config import TrainConfig
+from training.dataset import cache as caching
+from training.dataset import latent_store
+from training.dataset.cache import Cache, build_cache
+from training.dataset.latent_store import KEY, LatentStore
 from training.families.opening import open_family
 from training.families.protocol import Family
-from training.latent_store import KEY, LatentStore
 from training.lora import train
-from training.replay import replay
-from training.replay_record import read_recorded
+from training.replay.executing import replay
+from training.replay.record import read_recorded
 
 CONFIG = TrainConfig(crop="random", views=2, mask="alpha", prior_prompts=("a dot",), prior_count=2, sample_steps=1)
 STACK = {"device": "cpu", "threads": "1"}
@@ -40,7 +40,7 @@ def family(sd1_base: BaseModel) -> Family:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    from training import prior
+    from training.dataset import prior
 
     seen = {"encoded": 0, "drawn": 0}
     read, draw = caching.read_views, prior._draw

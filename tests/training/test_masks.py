@@ -11,10 +11,10 @@ from provenance.base import BaseModel
 from provenance.dataset import sign_dataset
 from provenance.identity import Issuer
 from training.batch import make_batch, sample_losses
-from training.cache import Cache, Slot, build_cache
 from training.config import TrainConfig
+from training.dataset.cache import Cache, Slot, build_cache
+from training.dataset.masks import latent_mask, masked_means
 from training.families.opening import open_family
-from training.masks import latent_mask, masked_means
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ from training.families.opening import load_pipeline
 from training.merging import Weighted, merge, recompute
 from training.metadata import adapter_metadata
 from training.release import KOHYA_NAME, adapter_files
-from training.replay_record import read_recorded
+from training.replay.record import read_recorded
 
 SCREENED = {"by": "maker", "policy": {"name": "house"}, "digest": "5c" * 32}
 Adapter = Callable[..., AdapterManifest]

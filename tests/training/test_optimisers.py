@@ -25,9 +25,9 @@ from training.errors import CheckpointError, ConfigError, LossNotFinite, Trainin
 from training.lora import Progress, train
 from training.optimisers import build_optimiser, layout_of, set_learning_rates
 from training.precision import loss_scaler, take_scaled_step
-from training.replay import replay
-from training.replay_record import read_recorded
-from training.replay_snapshots import SNAPSHOTS
+from training.replay.executing import replay
+from training.replay.record import read_recorded
+from training.replay.snapshots import SNAPSHOTS
 from training.state import State
 
 # Two of the layers' weights are large enough for the 8-bit optimiser to keep their moments in 8 bits.

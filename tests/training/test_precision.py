@@ -24,9 +24,9 @@ from training.errors import TrainingError
 from training.loop import compute_gradients
 from training.lora import train
 from training.quantised import quantise
-from training.replay import replay
-from training.replay_record import read_recorded
-from training.replay_snapshots import SNAPSHOTS
+from training.replay.executing import replay
+from training.replay.record import read_recorded
+from training.replay.snapshots import SNAPSHOTS
 from training.setup import Setup, set_up
 
 QUICK = TrainConfig(

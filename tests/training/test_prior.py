@@ -9,11 +9,11 @@ import torch
 from provenance.base import BaseModel
 from provenance.manifest import DatasetManifest
 from training.batch import batch_loss, draw_batch, sample_losses
-from training.cache import Cache, build_cache
 from training.config import TrainConfig
+from training.dataset.cache import Cache, build_cache
+from training.dataset.prior import loss_shares, prior_counts
 from training.families.opening import open_family, place_for_training
 from training.families.protocol import Family
-from training.prior import loss_shares, prior_counts
 
 CONFIG = TrainConfig(
     batch_size=2, accumulate=2, prior_prompts=("a square", "a dot"), prior_count=5, prior_weight=0.5, sample_steps=2

@@ -17,8 +17,8 @@ from training.batch import make_batch, sample_losses
 from training.config import TrainConfig
 from training.errors import TrainingError
 from training.loop import apply_gradients, compute_gradients
-from training.private import UNTOLD, PrivateGradients, take_sample_gradients
-from training.private_secret import Secret
+from training.private.gradients import UNTOLD, PrivateGradients, take_sample_gradients
+from training.private.secret import Secret
 from training.setup import Setup, set_up
 
 CONFIG = TrainConfig(

@@ -9,7 +9,7 @@ import pytest
 
 from training.config import TrainConfig
 from training.errors import ConfigError, TrainingError
-from training.private_accounting import ORDERS, epsilon_spent, plan_privacy
+from training.private.accounting import ORDERS, epsilon_spent, plan_privacy
 
 # 12 % of 50 pictures in each of 200 steps: the best order for this budget is a whole number.
 PRIVATE = TrainConfig(steps=200, batch_size=3, accumulate=2, dp_epsilon=1.0, dp_delta=1e-5)

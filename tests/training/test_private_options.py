@@ -8,7 +8,7 @@ from provenance.base import BaseModel
 from provenance.errors import UsageError
 from training.config import TrainConfig
 from training.presets import PRESETS, preset_settings
-from training.private_options import as_private, parse_dp
+from training.private.options import as_private, parse_dp
 
 
 def test_epsilon_delta_and_clip_become_settings() -> None:

@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 
-from training.private_secret import Secret
+from training.private.secret import Secret
 
 CHANCE = 1e-9
 NUMBERS = 200_000

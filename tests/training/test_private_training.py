@@ -20,14 +20,14 @@ from provenance.canonical import Json, canonical_json, parse_json
 from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
-from training import private_secret
 from training.config import TrainConfig
 from training.errors import CheckpointError, ReplayUnavailable, TrainingInterrupted
 from training.estimate import estimate
 from training.lora import Progress, train
-from training.private_accounting import epsilon_spent
-from training.private_secret import Secret
-from training.replay_record import read_recorded
+from training.private import secret as private_secret
+from training.private.accounting import epsilon_spent
+from training.private.secret import Secret
+from training.replay.record import read_recorded
 from training.samples import sample_prompts
 
 PRIVATE = TrainConfig(

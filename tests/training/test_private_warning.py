@@ -19,8 +19,8 @@ from training.config import TrainConfig
 from training.errors import ConfigError
 from training.families.opening import open_family
 from training.layers import add_adapter
-from training.private_accounting import plan_privacy
-from training.private_warning import Outlook, count_trained, told
+from training.private.accounting import plan_privacy
+from training.private.warning import Outlook, count_trained, told
 
 CONFIG = TrainConfig(steps=100, batch_size=2, accumulate=2, rank=4, dp_epsilon=8.0, dp_delta=1e-6)
 SETTINGS = "steps = 3\nwarmup_steps = 1\nbatch_size = 2\nsample_steps = 2\nthreads = 1\n"

@@ -24,8 +24,8 @@ from training.errors import ConfigError, TrainingError, TrainingInterrupted
 from training.launching import launched_rank, require_number
 from training.lora import Progress, train
 from training.processes import ALONE, Ranks
-from training.replay import replay
-from training.replay_record import Recorded, read_recorded
+from training.replay.executing import replay
+from training.replay.record import Recorded, read_recorded
 
 # Text encoders get no gradients from a part whose captions are all dropped.
 CONFIG = TrainConfig(

@@ -26,15 +26,15 @@ from provenance.identity import Issuer
 from provenance.manifest import DatasetManifest
 from provenance.screening.screens import ScreeningChoice
 from provenance.trust import TrustStore
-from training import replay as replaying
 from training import setup
 from training.config import TrainConfig
 from training.errors import ConfigError, ReplayRefused, ReplayUnavailable, TrainingError, TrainingInterrupted
 from training.lora import Progress, train
-from training.replay import Replayed, choose_segments, plan_runs, replay
-from training.replay_chain import Chain
-from training.replay_record import Recorded, read_recorded
-from training.replay_snapshots import SNAPSHOTS
+from training.replay import executing as replaying
+from training.replay.chain import Chain
+from training.replay.executing import Replayed, choose_segments, plan_runs, replay
+from training.replay.record import Recorded, read_recorded
+from training.replay.snapshots import SNAPSHOTS
 
 # Nine steps in segments of two: the last is shorter.
 CONFIG = TrainConfig(

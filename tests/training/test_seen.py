@@ -18,8 +18,8 @@ from provenance.screening.screens import ScreeningChoice
 from training.config import TrainConfig
 from training.errors import TrainingInterrupted
 from training.lora import Progress, train
-from training.replay import replay
-from training.replay_record import Recorded, read_recorded
+from training.replay.executing import replay
+from training.replay.record import Recorded, read_recorded
 
 CONFIG = TrainConfig(
     steps=6,

@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.dataset.stream import Stream
 from training.draws import item_at
-from training.stream import Stream
 
 
 @st.composite

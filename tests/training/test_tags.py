@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from training.config import TrainConfig
+from training.dataset.tags import arrange_captions, caption_forms, with_trigger
 from training.samples import sample_prompts
-from training.tags import arrange_captions, caption_forms, with_trigger
 
 TAGS = "cat, red hat, sitting, night, window"
 

@@ -24,9 +24,9 @@ from training.checkpoint import forget_older
 from training.config import TrainConfig
 from training.errors import ConfigError, ReplayRefused, TrainingInterrupted
 from training.lora import Progress, train
-from training.replay import replay
-from training.replay_record import read_recorded
-from training.replay_snapshots import SNAPSHOTS
+from training.replay.executing import replay
+from training.replay.record import read_recorded
+from training.replay.snapshots import SNAPSHOTS
 from training.watch import NAME, Watch, overfitting_from
 
 # Far too high a rate: what is held out gets worse at once.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from training.batch import Batch, draw_batch
-from training.cache import Cache, Shelf
 from training.config import TrainConfig
+from training.dataset.cache import Cache, Shelf
+from training.dataset.stream import Stream
 from training.draws import generator
 from training.families.protocol import Family
-from training.stream import Stream
 
 CAPTIONS = ("a red square", "a dot", "")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from training.buckets import bucket_sides
+from training.dataset.buckets import bucket_sides
 from training.errors import ConfigError
 from training.families import components
 from training.families.protocol import Embedded

@@ -35,7 +35,7 @@ from training.federated.wire import (
     texts_to_bytes,
     whole_number,
 )
-from training.private_accounting import stated_privacy
+from training.private.accounting import stated_privacy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from training.federated.settings import contributor_config
 from training.federated.updates import shapes_of
 from training.loop import apply_gradients, compute_gradients
 from training.optimisers import build_optimiser
-from training.private import private_gradients
-from training.replay_chain import Taken
+from training.private.gradients import private_gradients
+from training.replay.chain import Taken
 from training.setup import Setup, device_of, set_up, torch_settings
 
 if TYPE_CHECKING:

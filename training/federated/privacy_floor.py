@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from provenance.errors import UsageError
 from training.config import TrainConfig
 from training.federated.errors import ServerRefused
-from training.private_options import parse_dp
+from training.private.options import parse_dp
 
 
 @dataclass(frozen=True)

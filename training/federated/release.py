@@ -33,7 +33,7 @@ from training.attestation import BUILDER, Run, code_entry, dataset_entry
 from training.config import TrainConfig
 from training.metadata import adapter_metadata
 from training.release import CONFIG_NAME, adapter_files
-from training.replay_stack import version, versions
+from training.replay.stack import version, versions
 
 if TYPE_CHECKING:
     import torch

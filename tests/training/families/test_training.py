@@ -28,9 +28,9 @@ from training.config import TrainConfig
 from training.errors import ConfigError, TrainingError, TrainingInterrupted
 from training.families.opening import load_pipeline
 from training.lora import Progress, train
-from training.replay import replay
-from training.replay_record import read_recorded
-from training.replay_snapshots import SNAPSHOTS
+from training.replay.executing import replay
+from training.replay.record import read_recorded
+from training.replay.snapshots import SNAPSHOTS
 
 QUICK = TrainConfig(
     steps=4,

@@ -13,7 +13,7 @@ from provenance.trigger import EMBEDDINGS, is_learned
 from training.config import TrainConfig
 from training.errors import ConfigError, ReplayRefused, ReplayUnavailable
 from training.release import KOHYA_NAME
-from training.replay_chain import NAME, Binding, Chain, tensors_body
+from training.replay.chain import NAME, Binding, Chain, tensors_body
 from training.watch import NAME as VALIDATION
 from training.watch import Watched
 

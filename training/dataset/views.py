@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provenance.canonical import Json
 from provenance.images import decode_layers
-from training.buckets import Sides
+from training.dataset.buckets import Sides
 from training.draws import generator
 
 if TYPE_CHECKING:

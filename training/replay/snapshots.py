@@ -15,7 +15,7 @@ from provenance.errors import FormatError
 from provenance.files import read_file, write_file
 from provenance.tensors import read_header
 from training.errors import CheckpointError, ReplayRefused
-from training.replay_chain import Chain
+from training.replay.chain import Chain
 from training.state import State
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from training.interruption import interruption
 from training.loop import apply_gradients, compute_gradients
 from training.lora import Progress
 from training.release import adapter_files
-from training.replay_chain import Chain, Parts, Taken, tensors_body
-from training.replay_record import Recorded
-from training.replay_snapshots import find_snapshots, load_snapshot
-from training.replay_stack import Difference, differences, is_repeatable, stack_of
+from training.replay.chain import Chain, Parts, Taken, tensors_body
+from training.replay.record import Recorded
+from training.replay.snapshots import find_snapshots, load_snapshot
+from training.replay.stack import Difference, differences, is_repeatable, stack_of
 from training.setup import Setup, is_present, set_up, torch_settings
 from training.validation import held_out_paths, validation_loss
 

@@ -8,7 +8,7 @@ from provenance.canonical import canonical_json, parse_json
 from provenance.errors import ProvenanceError
 from provenance.files import read_file, write_file
 from training.errors import CheckpointError
-from training.private_accounting import Plan
+from training.private.accounting import Plan
 
 PLAN = "privacy.json"
 MAX_BYTES = 1 << 16

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from provenance.base import WEIGHT_STEMS, BaseModel
 from training.config import TrainConfig
 from training.errors import ConfigError
-from training.private_accounting import Plan
+from training.private.accounting import Plan
 
 # Below these ratios of signal to noise over a whole training, by docs/private-training.md.
 _WEAK, _USELESS = 1.0, 0.1

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from training.buckets import Sides
+from training.dataset.buckets import Sides
+from training.dataset.latent_store import Latents
+from training.dataset.shelves import Shelf
 from training.draws import generator
 from training.families.opening import whole_pipeline
 from training.families.protocol import Family
-from training.latent_store import Latents
 from training.precision import drawing
-from training.shelves import Shelf
 
 if TYPE_CHECKING:
     import torch

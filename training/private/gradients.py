@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from provenance.canonical import sha256_hex
 from training.batch import make_batch, sample_losses
 from training.errors import TrainingError
-from training.private_accounting import Plan, plan_privacy
-from training.private_plan import PLAN, keep_plan
-from training.private_secret import Secret
-from training.replay_chain import Taken
+from training.private.accounting import Plan, plan_privacy
+from training.private.plan import PLAN, keep_plan
+from training.private.secret import Secret
+from training.replay.chain import Taken
 
 if TYPE_CHECKING:
     import torch

@@ -12,18 +12,18 @@ from itertools import chain, count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.buckets import Sides
-from training.data import read_views, view_facts
+from training.dataset.buckets import Sides
+from training.dataset.latent_store import Latents
+from training.dataset.masks import latent_mask
+from training.dataset.prior import draw_prior
+from training.dataset.shelves import Shelf
+from training.dataset.storage import empty_tensor
+from training.dataset.stream import Stream
+from training.dataset.tags import arrange_captions
+from training.dataset.views import read_views, view_facts
 from training.draws import draw_seed, generator
 from training.families.protocol import Embedded, Family
-from training.latent_store import Latents
 from training.layout import lay_out
-from training.masks import latent_mask
-from training.prior import draw_prior
-from training.shelves import Shelf
-from training.storage import empty_tensor
-from training.stream import Stream
-from training.tags import arrange_captions
 
 if TYPE_CHECKING:
     import torch

@@ -82,7 +82,7 @@ def code_digest() -> str:
 
     It is taken once: code that is changed on the disk while a process runs is not what that process executes.
     """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     files = {f"training/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
     return sha256_hex(
         canonical_json([{"name": name, "sha256": sha256_hex(files[name].read_bytes())} for name in sorted(files)])

@@ -1,0 +1,1 @@
+"""What a training sees of its dataset: views, captions, masks, latents, and the order they come in."""

@@ -1,0 +1,1 @@
+"""The chain of digests over a training, and its replay."""
