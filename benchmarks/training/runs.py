@@ -21,7 +21,7 @@ EXAMPLE = Path("examples/text_to_image/train_text_to_image_lora.py")
 # Steps before this one also pay for what is set up once; both are counted from its end on.
 FIRST_COUNTED = 5
 LONGEST = 4 * 3600
-_STEP = re.compile(rb"(\d+)/(\d+) \[")
+_STEP = re.compile(rb"Steps:[^\r\n]*? (\d+)/(\d+) \[")
 
 
 def example_in(checkout: Path) -> Path:
