@@ -41,6 +41,7 @@ from provenance.verify.evidence import HomeEvidence
 from provenance.verify.verifier import verify_with
 from safety.clip_filter import OpenClipContentFilter
 from safety.log_audit import audit_log
+from safety.starter.scenes import SCENES, draw_scene
 from safety.watermark import detect, embed
 from tests.training.conftest import save_tiny_pipeline
 
@@ -223,7 +224,9 @@ def test_an_input_that_is_far_too_long_is_refused(studio: Studio, tmp_path: Path
 
 def test_the_mark_of_an_input_without_credentials_is_on_record(studio: Studio, tmp_path: Path) -> None:
     bare = tmp_path / "theirs.jpg"
-    Image.fromarray(embed(pixels(studio.first), OLD)).save(bare, quality=90)
+    # Drawn, not generated: of two marks on one picture either may be read.
+    unmarked = np.asarray(draw_scene(SCENES[0], np.random.default_rng(3), 256))
+    Image.fromarray(embed(unmarked, OLD)).save(bare, quality=90)
     (image,) = edit(replace(studio, first=bare), tmp_path / "out", strength=0.3).images
     assert image.record.parameters["input"]["payload"] == f"{OLD:016x}"
     assert image.record.payload != f"{OLD:016x}"
