@@ -15,6 +15,7 @@ from pathlib import Path
 
 from provenance.canonical import Json, canonical_json, parse_json, sha256_hex
 from provenance.errors import BaseRefused, BaseUnavailable
+from provenance.hub import hub_snapshot
 
 STARTER = "starter"
 STARTER_SCALE = 2
@@ -248,24 +249,11 @@ def _embedded_folder(name: str) -> Path:
 
 
 def _hub_folder(repository: str, revision: str | None) -> Path:
-    """The snapshot folder of a hub repository, fetched if the hub answers, else the copy already on this machine."""
-    from huggingface_hub import snapshot_download
-
     wanted = ["model_index.json"]
     for component in sorted({component for family in COMPONENTS.values() for component in family}):
         wanted += [f"{component}/*{suffix}" for suffix in (*_TEXTS, *_VOCABULARIES.get(component, ()))]
         if component in WEIGHT_STEMS:
             stem = WEIGHT_STEMS[component]
             wanted += [f"{component}/{stem}.safetensors", f"{component}/{stem}-*-of-*.safetensors"]
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # the client's HTTP library changes between releases, and so do its errors
-        reason = error
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=True))
-    except OSError as error:
-        raise BaseUnavailable(
-            f"the base {repository} is not on this machine and cannot be fetched",
-            found=str(reason).splitlines()[0] if str(reason) else type(reason).__name__,
-            fix="check the id and the network (gated bases: `hf auth login`), or give a folder with --base",
-        ) from error
+    fix = "check the id and the network (gated bases: `hf auth login`), or give a folder with --base"
+    return hub_snapshot(repository, revision, wanted, "base", fix)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provenance.canonical import canonical_json, parse_json, sha256_hex
-from provenance.errors import BaseRefused, BaseUnavailable, UsageError
+from provenance.errors import BaseRefused, UsageError
+from provenance.hub import hub_snapshot
 from provenance.records import Captioner
 from training.setup import is_present
 
@@ -98,7 +99,9 @@ def resolve_captioner(name: str) -> CaptionModel:
             fix="check the path or the hub id",
         )
     repository, _, revision = name.partition("@")
-    folder = _hub_folder(repository, revision or None)
+    wanted = ("*.json", "*.txt", "model.safetensors", "model-*-of-*.safetensors")
+    fix = "check the id and the network, or give a folder with --model"
+    folder = hub_snapshot(repository, revision or None, wanted, "captioning model", fix)
     commit = folder.name if _COMMIT.fullmatch(folder.name) else revision or "main"
     return _described(f"hf:{repository}@{commit}", folder)
 
@@ -128,21 +131,3 @@ def _described(identifier: str, folder: Path) -> CaptionModel:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _hub_folder(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.txt", "model.safetensors", "model-*-of-*.safetensors"]
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # the client's HTTP library changes between releases, and so do its errors
-        reason = error
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=True))
-    except OSError as error:
-        raise BaseUnavailable(
-            f"the captioning model {repository} is not on this machine and cannot be fetched",
-            found=str(reason).splitlines()[0] if str(reason) else type(reason).__name__,
-            fix="check the id and the network, or give a folder with --model",
-        ) from error
