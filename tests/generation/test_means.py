@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from generation.easel import Easel, Plan
-from generation.loading import load_pipeline
+from generation.loading import load_pipeline, require_compiler
 from generation.means import Means
 from generation.sampling import Sampling, sample
 from generation.wanted import Ask
@@ -18,6 +18,14 @@ from provenance.errors import UsageError
 from tests.training.conftest import save_tiny_pipeline
 
 TWO_STEPS = Sampling(steps=2, guidance=3.0)
+
+
+def can_compile() -> bool:
+    try:
+        require_compiler()
+    except UsageError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +70,7 @@ def test_a_short_batch_is_filled_up_for_what_was_compiled_and_gives_no_more_than
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
+@pytest.mark.skipif(not can_compile(), reason="no C++ compiler here")
 def test_the_denoiser_is_compiled_after_everything_else(base: BaseModel) -> None:
     assert load_pipeline(base, None).unet._compiled_call_impl is None
     assert load_pipeline(base, None, means=Means(compiled=True)).unet._compiled_call_impl is not None
